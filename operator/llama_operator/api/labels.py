@@ -1,0 +1,38 @@
+"""Names that objects in the cluster carry: labels, annotations, finalizers, field managers.
+
+They are a contract with every object that an earlier version made: a changed value here
+orphans what is already running, so they are never renamed, only added to.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+MANAGED_BY_VALUE: Final = "llama-operator"
+NAME: Final = "app.kubernetes.io/name"
+INSTANCE: Final = "app.kubernetes.io/instance"
+COMPONENT: Final = "app.kubernetes.io/component"
+
+# Values of COMPONENT.
+SERVER: Final = "server"
+PREFLIGHT: Final = "preflight"
+FETCH: Final = "fetch"
+
+# Name of the LlamaDeployment or LlamaWeights that an object belongs to.
+DEPLOYMENT: Final = "llamactl.dev/deployment"
+WEIGHTS: Final = "llamactl.dev/weights"
+
+# Annotation: hash of what was last applied, so that an unchanged object costs no request.
+INTENT_HASH: Final = "llamactl.dev/intent-hash"
+
+# Finalizer on a LlamaWeights that something still serves from.
+FINALIZER: Final = "llamactl.dev/in-use"
+
+# Field managers: who owns which part of an object under server-side apply.
+OPERATOR_MANAGER: Final = "llama-operator"
+STATUS_MANAGER: Final = "llama-operator-status"
+PROGRESS_MANAGER: Final = "llama-weights"
+
+# Prefixes of keys that users may not set on pods: our selectors and ownership hang on them.
+RESERVED_PREFIXES: Final = ("llamactl.dev/", "app.kubernetes.io/")

@@ -1,0 +1,168 @@
+"""The rules of admission in CEL: what an object alone shows to be wrong is refused at once.
+
+Each message names the field and the way out. What needs a catalogue, a node or a Secret is not
+judged here but ends in a condition. Every rule stays within the API server's cost budget only
+because every string, list and map of the schema is bounded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from llama_operator.api import labels, reserved
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A CEL rule on the field at `path` ("" is the object), reported at `field` below it."""
+
+    path: str
+    rule: str
+    message: str
+    field: str = ""
+
+    def to_schema(self) -> dict[str, str]:
+        """The entry of x-kubernetes-validations."""
+        entry = {"rule": self.rule, "message": self.message}
+        return {**entry, "fieldPath": self.field} if self.field else entry
+
+
+def _listed(texts: tuple[str, ...]) -> str:
+    return "[" + ", ".join(f"'{each}'" for each in texts) + "]"
+
+
+def _flag_rule() -> str:
+    family = " || ".join(f"n.startsWith('--{each}')" for each in reserved.RESERVED_FAMILIES)
+    flags = _listed(tuple(f"--{each}" for each in reserved.RESERVED_FLAGS))
+    # The one-element list binds n: the flag's name as vLLM's parser will read it.
+    return (
+        f"self != '{reserved.SHORT_EXACT}' && !self.matches('{reserved.SHORT_PATTERN}') && "
+        "[self.split('=', 2)[0].split('.', 2)[0].replace('_', '-')].all(n, "
+        f"!n.startsWith('--') || !({family} || {flags}.exists(f, f.startsWith(n))))"
+    )
+
+
+def _env_rule() -> str:
+    prefixes = " || ".join(
+        f"self.name.startsWith('{each}')" for each in reserved.RESERVED_ENV_PREFIXES
+    )
+    return f"!(self.name in {_listed(reserved.RESERVED_ENV)} || {prefixes})"
+
+
+def _foreign_keys() -> str:
+    return " || ".join(f"k.startsWith('{each}')" for each in labels.RESERVED_PREFIXES)
+
+
+def _reserved_key(field: str) -> Rule:
+    return Rule(
+        f"spec.podMetadata.{field}",
+        f"!self.exists(k, {_foreign_keys()})",
+        f"spec.podMetadata.{field}: keys of {' and '.join(labels.RESERVED_PREFIXES)} are set by "
+        "the operator; use another prefix",
+    )
+
+
+_SAME = "cannot change; make a new LlamaWeights (llamactl weights add)"
+_STORAGE = f"spec.storage: {_SAME}; only spec.storage.size may grow"
+
+
+def _unchanged(field: str) -> str:
+    """Optional chaining would read shorter, but the cost estimate knows no bound for it."""
+    return (
+        f"has(self.{field}) == has(oldSelf.{field}) "
+        f"&& (!has(self.{field}) || self.{field} == oldSelf.{field})"
+    )
+
+
+SHARED: Final[tuple[Rule, ...]] = (
+    Rule(
+        "",
+        "self.metadata.name.matches('^[a-z]([-a-z0-9]{0,48}[a-z0-9])?$')",
+        "metadata.name: at most 50 of a-z, 0-9, -; it names a Service and must start with a letter",
+    ),
+    Rule(
+        "spec.model",
+        "self.matches('^[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)?$') "
+        "&& !self.contains('..')",
+        "spec.model: a catalogue id (llamactl models) or org/repo",
+    ),
+    Rule(
+        "spec.source",
+        "!(has(self.huggingFace) && has(self.meta))",
+        "spec.source: set one of huggingFace, meta; remove the others",
+    ),
+    Rule(
+        "spec.source.huggingFace",
+        "!has(self.endpoint) || !self.endpoint.startsWith('http://') || !has(self.tokenSecretRef)",
+        "spec.source.huggingFace.endpoint: a token is only sent over https",
+        ".endpoint",
+    ),
+)
+
+DEPLOYMENT: Final[tuple[Rule, ...]] = (
+    *SHARED,
+    Rule(
+        "spec",
+        "!has(self.weightsRef) || !(has(self.source) || has(self.storage) || has(self.retention))",
+        "spec.weightsRef: names existing weights; remove spec.source, spec.storage, spec.retention",
+        ".weightsRef",
+    ),
+    Rule(
+        "spec",
+        "!(has(self.gpu.count) && has(self.sizing.tensorParallel) "
+        "&& has(self.sizing.pipelineParallel)) "
+        "|| self.gpu.count == self.sizing.tensorParallel * self.sizing.pipelineParallel",
+        "spec.gpu.count: must be tensorParallel x pipelineParallel; remove one of the three",
+        ".gpu.count",
+    ),
+    Rule(
+        "spec.engine.args[]",
+        _flag_rule(),
+        "spec.engine.args: this flag is set by the operator or opens the server; use the field "
+        "named in the docs",
+    ),
+    Rule(
+        "spec.engine.env[]",
+        _env_rule(),
+        "spec.engine.env: reserved, it would open the server or change its code",
+        ".name",
+    ),
+    Rule(
+        "spec.engine.env[]",
+        "!(has(self.value) && has(self.valueFrom))",
+        "spec.engine.env: set value or valueFrom; remove the other",
+    ),
+    Rule(
+        "spec.engine.env[].valueFrom",
+        "has(self.secretKeyRef) != has(self.configMapKeyRef)",
+        "spec.engine.env: valueFrom takes one of secretKeyRef, configMapKeyRef",
+    ),
+    _reserved_key("labels"),
+    _reserved_key("annotations"),
+)
+
+WEIGHTS: Final[tuple[Rule, ...]] = (
+    *SHARED,
+    Rule("spec.model", "self == oldSelf", f"spec.model: {_SAME}"),
+    Rule("spec", _unchanged("source"), f"spec.source: {_SAME}", ".source"),
+    Rule(
+        "spec",
+        "has(self.storage) ? has(oldSelf.storage) || !(has(self.storage.claimName) "
+        "|| has(self.storage.storageClassName) || has(self.storage.accessModes)) "
+        ": !has(oldSelf.storage)",
+        _STORAGE,
+        ".storage",
+    ),
+    *(
+        Rule("spec.storage", _unchanged(field), _STORAGE, f".{field}")
+        for field in ("claimName", "storageClassName", "accessModes")
+    ),
+    Rule(
+        "spec.storage",
+        "!has(oldSelf.size) || (has(self.size) && "
+        "quantity(string(self.size)).compareTo(quantity(string(oldSelf.size))) >= 0)",
+        "spec.storage.size: a volume cannot shrink; keep or raise it",
+        ".size",
+    ),
+)

@@ -1,0 +1,242 @@
+"""LlamaDeployment, and all public names of llamactl.dev/v1alpha1.
+
+These models are the single source of truth: the CRDs, their defaults and `kubectl explain` are
+generated from them. A field that is left out means auto wherever its default is None; the
+operator decides and says so in status, and never writes a spec.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from pydantic import Field
+
+from llama_operator.api.fields import (
+    INT32,
+    NAME_PATTERN,
+    Model,
+    NetworkPeer,
+    listed,
+)
+from llama_operator.api.v1alpha1_engine import EngineSpec, GpuSpec, SizingSpec
+from llama_operator.api.v1alpha1_pods import (
+    DisruptionSpec,
+    DrainSpec,
+    PodMetadata,
+    SchedulingSpec,
+    StartupSpec,
+)
+from llama_operator.api.v1alpha1_source import (
+    MODEL_TEXT,
+    HuggingFaceSource,
+    MetaSource,
+    Retention,
+    Source,
+    Storage,
+    TokenSecretRef,
+    UrlSecretRef,
+)
+from llama_operator.api.v1alpha1_status import (
+    EndpointStatus,
+    LlamaDeploymentStatus,
+    PerGpuStatus,
+    PlanStatus,
+    StatusCondition,
+    WeightsInUse,
+)
+from llama_operator.api.v1alpha1_weights import (
+    Fetch,
+    LlamaWeightsSpec,
+    LlamaWeightsStatus,
+    Progress,
+    ShapeStatus,
+)
+
+GROUP: Final = "llamactl.dev"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+DEPLOYMENT_KIND: Final = "LlamaDeployment"
+DEPLOYMENT_PLURAL: Final = "llamadeployments"
+WEIGHTS_KIND: Final = "LlamaWeights"
+WEIGHTS_PLURAL: Final = "llamaweights"
+
+__all__ = [
+    "API_VERSION",
+    "DEPLOYMENT_KIND",
+    "DEPLOYMENT_PLURAL",
+    "GROUP",
+    "VERSION",
+    "WEIGHTS_KIND",
+    "WEIGHTS_PLURAL",
+    "AuthSpec",
+    "DeploymentRetention",
+    "DisruptionSpec",
+    "DrainSpec",
+    "EndpointSpec",
+    "EndpointStatus",
+    "EngineSpec",
+    "Fetch",
+    "GpuSpec",
+    "HuggingFaceSource",
+    "LlamaDeploymentSpec",
+    "LlamaDeploymentStatus",
+    "LlamaWeightsSpec",
+    "LlamaWeightsStatus",
+    "MetaSource",
+    "NetworkPolicySpec",
+    "PerGpuStatus",
+    "PlanStatus",
+    "PodMetadata",
+    "Progress",
+    "Retention",
+    "SchedulingSpec",
+    "ShapeStatus",
+    "SizingSpec",
+    "Source",
+    "StartupSpec",
+    "StatusCondition",
+    "Storage",
+    "TokenSecretRef",
+    "UrlSecretRef",
+    "WeightsInUse",
+    "WeightsRef",
+]
+
+
+class DeploymentRetention(Retention):
+    """As in LlamaWeights, but Delete is the default: what a deployment made goes with it."""
+
+    policy: Literal["Retain", "Delete"] = Field(
+        default="Delete",
+        description="Retain keeps the files; Delete removes them when unused. Default Delete.",
+    )
+
+
+class WeightsRef(Model):
+    """An existing LlamaWeights of the same namespace."""
+
+    name: str = Field(
+        description="Name of the LlamaWeights.",
+        min_length=1,
+        max_length=253,
+        pattern=NAME_PATTERN,
+    )
+
+
+class AuthSpec(Model):
+    """Who may ask."""
+
+    mode: Literal["APIKey", "None"] = Field(
+        default="APIKey",
+        description="APIKey asks for a bearer key; None lets everyone in who can connect. "
+        "Default APIKey.",
+    )
+    secret_name: str | None = Field(
+        default=None,
+        description=(
+            "Secret whose every entry is a valid key. Auto: <name>-api-key, made once with the "
+            "entry default."
+        ),
+        max_length=253,
+        pattern=NAME_PATTERN,
+    )
+
+
+class NetworkPolicySpec(Model):
+    """Who may connect."""
+
+    enabled: bool = Field(default=True, description="Make a NetworkPolicy. Default true.")
+    from_: tuple[NetworkPeer, ...] = Field(
+        default=(),
+        alias="from",
+        description="Peers that may connect. Auto: the same namespace, operator and Prometheus.",
+        max_length=32,
+        json_schema_extra=listed("atomic"),
+    )
+
+
+class EndpointSpec(Model):
+    """How the servers are reached."""
+
+    served_model_name: str | None = Field(
+        default=None,
+        description="Value of `model` in requests. Auto: spec.model.",
+        max_length=253,
+        pattern=r"^([A-Za-z0-9][A-Za-z0-9_./:-]*)?$",
+    )
+    port: int = Field(
+        default=8000,
+        description="Port of the Service, 1 to 65535. Default 8000.",
+        ge=1,
+        le=65535,
+        json_schema_extra=INT32,
+    )
+    network_policy: NetworkPolicySpec = Field(
+        default_factory=NetworkPolicySpec, description="Who may connect."
+    )
+
+
+class LlamaDeploymentSpec(Model):
+    """Which model to serve and how; everything but `model` has a default that works."""
+
+    model: str = Field(description=MODEL_TEXT, min_length=1, max_length=200)
+    source: Source | None = Field(
+        default=None,
+        description="Where the weights come from; at most one member. Auto: the catalogue's "
+        "Hugging Face repository.",
+    )
+    storage: Storage | None = Field(
+        default=None,
+        description="Volume of the LlamaWeights that is made. Auto: a claim of the default class.",
+    )
+    retention: DeploymentRetention | None = Field(
+        default=None,
+        description="What happens to the weights when unused. Auto: Delete after 24h.",
+    )
+    weights_ref: WeightsRef | None = Field(
+        default=None,
+        description="Serve an existing LlamaWeights, instead of source, storage and retention.",
+    )
+    replicas: int = Field(
+        default=1,
+        description="Copies of the server; also set by `kubectl scale` and autoscalers. 0 stops "
+        "all. Default 1.",
+        ge=0,
+        le=10000,
+        json_schema_extra=INT32,
+    )
+    paused: bool = Field(
+        default=False, description="Nothing is written but status while true. Default false."
+    )
+    gpu: GpuSpec = Field(default_factory=GpuSpec, description="The GPUs of one replica.")
+    sizing: SizingSpec = Field(
+        default_factory=SizingSpec,
+        description="How the model is laid out. What is set is never changed, only judged.",
+    )
+    engine: EngineSpec = Field(default_factory=EngineSpec, description="The inference server.")
+    auth: AuthSpec = Field(default_factory=AuthSpec, description="Who may ask.")
+    endpoint: EndpointSpec = Field(
+        default_factory=EndpointSpec, description="How the servers are reached."
+    )
+    startup: StartupSpec = Field(
+        default_factory=StartupSpec, description="How long a start may take."
+    )
+    drain: DrainSpec = Field(default_factory=DrainSpec, description="How a server stops.")
+    disruption: DisruptionSpec = Field(
+        default_factory=DisruptionSpec,
+        description="How many replicas a drain of nodes may take at once.",
+    )
+    scheduling: SchedulingSpec = Field(
+        default_factory=SchedulingSpec,
+        description="Where pods may run. Taints of the GPU resource are always tolerated.",
+    )
+    runtime_class_name: str | None = Field(
+        default=None,
+        description="RuntimeClass of the pods, such as nvidia. Auto: the cluster's default.",
+        max_length=253,
+        pattern=NAME_PATTERN,
+    )
+    pod_metadata: PodMetadata = Field(
+        default_factory=PodMetadata,
+        description="Labels and annotations that serving pods get besides ours.",
+    )

@@ -1,0 +1,218 @@
+"""The table of what the API server refuses, apart from the tests that run it.
+
+A refusal is one fault in an object that is otherwise right, so that the one cause that comes back
+is the rule under test and nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+Object = dict[str, Any]
+SIZES = {"tensorParallel": 4, "pipelineParallel": 2}
+
+
+def deployment(name: str = "a", **spec: Any) -> Object:
+    return _object("LlamaDeployment", name, {"model": "llama-3.1-8b-instruct", **spec})
+
+
+def weights(name: str = "a", **spec: Any) -> Object:
+    return _object("LlamaWeights", name, {"model": "llama-3.1-8b-instruct", **spec})
+
+
+def hugging_face(**source: Any) -> Object:
+    return {"source": {"huggingFace": source}}
+
+
+def _object(kind: str, name: str, spec: Object) -> Object:
+    return {
+        "apiVersion": "llamactl.dev/v1alpha1",
+        "kind": kind,
+        "metadata": {"name": name},
+        "spec": spec,
+    }
+
+
+@dataclass(frozen=True)
+class Refusal:
+    id: str
+    obj: Object
+    field: str
+    message: str
+
+
+NAME = "metadata.name: at most 50 of a-z, 0-9, -; it names a Service and must start with a letter"
+MODEL = "spec.model: a catalogue id (llamactl models) or org/repo"
+SOURCE = "spec.source: set one of huggingFace, meta; remove the others"
+HTTPS = "spec.source.huggingFace.endpoint: a token is only sent over https"
+REF = "spec.weightsRef: names existing weights; remove spec.source, spec.storage, spec.retention"
+COUNT = "spec.gpu.count: must be tensorParallel x pipelineParallel; remove one of the three"
+ARGS = (
+    "spec.engine.args: this flag is set by the operator or opens the server; "
+    "use the field named in the docs"
+)
+ENV = "spec.engine.env: reserved, it would open the server or change its code"
+ONE_VALUE = "spec.engine.env: set value or valueFrom; remove the other"
+ONE_FROM = "spec.engine.env: valueFrom takes one of secretKeyRef, configMapKeyRef"
+KEYS = (
+    "spec.podMetadata.{}: keys of llamactl.dev/ and app.kubernetes.io/ are set by the operator; "
+    "use another prefix"
+)
+
+BOTH_SOURCES = {"huggingFace": {"repo": "o/r"}, "meta": {"urlSecretRef": {"name": "u"}}}
+REFERENCE = {
+    "secretKeyRef": {"name": "s", "key": "k"},
+    "configMapKeyRef": {"name": "c", "key": "k"},
+}
+
+
+def _env(**entry: Any) -> Object:
+    return deployment(engine={"env": [{"name": "A", **entry}]})
+
+
+RULES = [
+    *(
+        Refusal(f"{kind.__name__}-{case}", obj, field, message)
+        for kind in (deployment, weights)
+        for case, obj, field, message in (
+            ("name-digit", kind("7b"), "", NAME),
+            ("name-long", kind("a" * 51), "", NAME),
+            ("name-dot", kind("a.b"), "", NAME),
+            ("model-space", kind(model="llama 3"), "spec.model", MODEL),
+            ("model-dots", kind(model="meta-llama/.."), "spec.model", MODEL),
+            ("model-inner-dots", kind(model="a..b"), "spec.model", MODEL),
+            ("model-two-slashes", kind(model="a/b/c"), "spec.model", MODEL),
+            ("model-absolute", kind(model="/models/x"), "spec.model", MODEL),
+            ("two-sources", kind(source=BOTH_SOURCES), "spec.source", SOURCE),
+            (
+                "token-over-http",
+                kind(**hugging_face(endpoint="http://hub", tokenSecretRef={"name": "t"})),
+                "spec.source.huggingFace.endpoint",
+                HTTPS,
+            ),
+        )
+    ),
+    *(
+        Refusal(
+            f"weights-ref-with-{name}",
+            _object("LlamaDeployment", "a", {"model": "m", "weightsRef": {"name": "w"}, name: {}}),
+            "spec.weightsRef",
+            REF,
+        )
+        for name in ("source", "storage", "retention")
+    ),
+    Refusal("count", deployment(gpu={"count": 4}, sizing=SIZES), "spec.gpu.count", COUNT),
+    *(
+        Refusal(
+            f"env-{name}",
+            deployment(engine={"env": [{"name": name}]}),
+            "spec.engine.env[0].name",
+            ENV,
+        )
+        for name in (
+            "VLLM_API_KEY",
+            "VLLM_SERVER_DEV_MODE",
+            "VLLM_ALLOW_RUNTIME_LORA_UPDATING",
+            "VLLM_PLUGINS",
+            "VLLM_ALLOW_INSECURE_SERIALIZATION",
+            "LD_PRELOAD",
+            "LD_LIBRARY_PATH",
+            "PYTHONPATH",
+        )
+    ),
+    Refusal(
+        "env-two-values",
+        _env(value="x", valueFrom={"secretKeyRef": {"name": "s", "key": "k"}}),
+        "spec.engine.env[0]",
+        ONE_VALUE,
+    ),
+    Refusal("env-two-refs", _env(valueFrom=REFERENCE), "spec.engine.env[0].valueFrom", ONE_FROM),
+    Refusal("env-no-ref", _env(valueFrom={}), "spec.engine.env[0].valueFrom", ONE_FROM),
+    Refusal("args", deployment(engine={"args": ["-q", "--host"]}), "spec.engine.args[1]", ARGS),
+    *(
+        Refusal(
+            f"{field}-{key}",
+            deployment(podMetadata={field: {key: "x"}}),
+            f"spec.podMetadata.{field}",
+            KEYS.format(field),
+        )
+        for field in ("labels", "annotations")
+        for key in ("llamactl.dev/deployment", "app.kubernetes.io/name")
+    ),
+]
+
+# (id, object, field, words of the server): what the schema itself refuses.
+BOUNDS = [
+    Refusal("no-model", _object("LlamaDeployment", "a", {}), "spec.model", "Required value"),
+    Refusal("replicas", deployment(replicas=-1), "spec.replicas", "greater than or equal to 0"),
+    Refusal(
+        "gpu-zero", deployment(gpu={"count": 0}), "spec.gpu.count", "greater than or equal to 1"
+    ),
+    Refusal(
+        "gpu-minus", deployment(gpu={"count": -2}), "spec.gpu.count", "greater than or equal to 1"
+    ),
+    Refusal(
+        "port", deployment(endpoint={"port": 65536}), "spec.endpoint.port", "less than or equal"
+    ),
+    Refusal("port-zero", deployment(endpoint={"port": 0}), "spec.endpoint.port", "greater than or"),
+    *(
+        Refusal(
+            f"utilization-{value}",
+            deployment(sizing={"gpuMemoryUtilization": value}),
+            "spec.sizing.gpuMemoryUtilization",
+            "should be",
+        )
+        for value in (0.05, 1)
+    ),
+    *(
+        Refusal(f"{name}-zero", deployment(sizing={name: 0}), f"spec.sizing.{name}", "should be")
+        for name in (
+            "maxModelLen",
+            "maxNumSeqs",
+            "maxNumBatchedTokens",
+            "tensorParallel",
+            "pipelineParallel",
+        )
+    ),
+    Refusal("dtype", deployment(sizing={"dtype": "int8"}), "spec.sizing.dtype", "supported values"),
+    Refusal("auth", deployment(auth={"mode": "Open"}), "spec.auth.mode", "supported values"),
+    Refusal("drain", deployment(drain={"timeout": "soon"}), "spec.drain.timeout", "should match"),
+    Refusal("budget", deployment(startup={"budget": "30"}), "spec.startup.budget", "should match"),
+    Refusal("memory", deployment(gpu={"memory": "80GiB"}), "spec.gpu.memory", "should match"),
+    Refusal("size", weights(storage={"size": "-1Gi"}), "spec.storage.size", "should match"),
+    Refusal(
+        "size-int", weights(storage={"size": -1}), "spec.storage.size", "greater than or equal"
+    ),
+    Refusal(
+        "endpoint-user",
+        weights(**hugging_face(endpoint="https://me:secret@hub")),
+        "spec.source.huggingFace.endpoint",
+        "should match",
+    ),
+    Refusal(
+        "revision-dash",
+        weights(**hugging_face(revision="--upload")),
+        "spec.source.huggingFace.revision",
+        "should match",
+    ),
+    Refusal(
+        "repo-dots",
+        weights(**hugging_face(repo="../../etc")),
+        "spec.source.huggingFace.repo",
+        "should match",
+    ),
+    Refusal(
+        "no-url", weights(source={"meta": {}}), "spec.source.meta.urlSecretRef", "Required value"
+    ),
+    Refusal(
+        "connections", weights(fetch={"connections": 0}), "spec.fetch.connections", "should be"
+    ),
+    Refusal("args-many", deployment(engine={"args": ["x"] * 65}), "spec.engine.args", "at most 64"),
+    Refusal(
+        "env-twice",
+        deployment(engine={"env": [{"name": "A"}, {"name": "A"}]}),
+        "spec.engine.env[1]",
+        "Duplicate value",
+    ),
+]
