@@ -1,0 +1,105 @@
+"""The shape of a decoder: all that sizing needs to know of a model.
+
+A shape is either read from the catalogue, from a Hugging Face config.json, or from the status
+of a LlamaWeights. Whatever its source, its numbers have been bounded and agree with each other:
+a config.json with 33 heads in a hidden size of 4096 once reached the workers and died there
+with a bare AssertionError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from llama_operator.catalog.config import checked, read_config
+
+_STATUS_NAMES = {
+    "architecture": "architecture",
+    "num_layers": "numLayers",
+    "hidden_size": "hiddenSize",
+    "num_attention_heads": "numAttentionHeads",
+    "num_kv_heads": "numKVHeads",
+    "head_dim": "headDim",
+    "intermediate_size": "intermediateSize",
+    "vocab_size": "vocabSize",
+    "max_position": "maxPosition",
+    "tied_embeddings": "tiedEmbeddings",
+    "dtype": "dtype",
+    "quantization": "quantization",
+}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of a decoder as vLLM reads them from config.json.
+
+    `max_position` is the context in tokens, `dtype` that of the checkpoint ("bfloat16",
+    "float16", "float32"), `quantization` its method or "" ("fp8", "awq", "gptq", ...).
+    `quant_group_size` is 0 where it is unknown or per channel, `num_experts` 0 for a dense
+    model; `moe_layers` layers have experts, the others a feed-forward of
+    `dense_intermediate_size`.
+    """
+
+    architecture: str
+    num_layers: int
+    hidden_size: int
+    num_attention_heads: int
+    num_kv_heads: int
+    head_dim: int
+    intermediate_size: int
+    vocab_size: int
+    max_position: int
+    tied_embeddings: bool
+    dtype: str = "bfloat16"
+    quantization: str = ""
+    quant_group_size: int = 0
+    num_experts: int = 0
+    moe_layers: int = 0
+    dense_intermediate_size: int = 0
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Shape:
+        """The shape in a Hugging Face config.json.
+
+        Raises PlanRefused, naming the key, for what is missing, out of range, contradictory,
+        or not a Llama that vLLM serves.
+        """
+        return cls(**read_config(config))
+
+    @classmethod
+    def from_status(cls, status: Mapping[str, Any]) -> Shape:
+        """The shape in `status.shape` of a LlamaWeights. Raises PlanRefused as from_config does."""
+        found = {name: status.get(key) for name, key in _STATUS_NAMES.items()}
+        found["quantization"] = found["quantization"] or ""
+        found["dtype"] = found["dtype"] or "bfloat16"
+        found["tied_embeddings"] = bool(found["tied_embeddings"])
+        return cls(**checked(found, "status.shape", names=_STATUS_NAMES))
+
+    def to_status(self) -> dict[str, Any]:
+        """The object of `status.shape`, camelCase."""
+        return {key: getattr(self, name) for name, key in _STATUS_NAMES.items()}
+
+    @property
+    def padded_vocab(self) -> int:
+        """Rows of the embedding in memory: vLLM pads the vocabulary to a multiple of 64."""
+        return -(-self.vocab_size // 64) * 64
+
+    @property
+    def quantized(self) -> bool:
+        """Whether the checkpoint's linear layers are stored in fewer than 16 bits."""
+        return bool(self.quantization)
+
+    def with_context(self, tokens: int) -> Shape:
+        """The same decoder with another longest context, in tokens."""
+        return replace(self, max_position=tokens)
+
+
+def kv_bytes_per_token(shape: Shape, tensor_parallel: int, layers: int, kv_bytes: int = 2) -> int:
+    """Bytes that one token takes in the KV cache of one rank holding `layers` layers.
+
+    Heads are divided over ranks, and replicated where there are more ranks than KV heads:
+    beyond that a larger tensor parallel size saves nothing.
+    """
+    heads = max(1, shape.num_kv_heads // tensor_parallel)
+    return 2 * layers * heads * shape.head_dim * kv_bytes
