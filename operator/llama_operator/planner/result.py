@@ -1,0 +1,87 @@
+"""The plan itself: what is served, how it is cut, and where every byte goes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from llama_operator.planner.host import Host
+
+__all__ = ["Host", "PerGpu", "Plan"]
+
+
+@dataclass(frozen=True)
+class PerGpu:
+    """Bytes on the fullest GPU of a replica; they sum up to the card.
+
+    `other_bytes` are the CUDA context, NCCL, vLLM's own buffers and the workspace of a full
+    batch. A CPU has no card: `free_bytes` is 0 there.
+    """
+
+    weights_bytes: int
+    kv_cache_bytes: int
+    activation_bytes: int
+    cuda_graph_bytes: int
+    other_bytes: int
+    free_bytes: int
+
+    def to_status(self) -> dict[str, int]:
+        """camelCase, as in `status.plan.perGpu`."""
+        return {
+            "weightsBytes": self.weights_bytes,
+            "kvCacheBytes": self.kv_cache_bytes,
+            "activationBytes": self.activation_bytes,
+            "cudaGraphBytes": self.cuda_graph_bytes,
+            "otherBytes": self.other_bytes,
+            "freeBytes": self.free_bytes,
+        }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one replica is served.
+
+    `kv_tokens` is what vLLM prints as "GPU KV cache size", `kv_cache_bytes` its bytes on one
+    rank, `online_quantization` what is quantised while loading ("" for nothing), `reason` one
+    sentence that says what was chosen and what was changed to make it fit.
+    """
+
+    gpus: int
+    gpu_product: str
+    tensor_parallel: int
+    pipeline_parallel: int
+    nodes: int
+    dtype: str
+    quantization: str
+    max_model_len: int
+    max_num_seqs: int
+    max_num_batched_tokens: int
+    gpu_memory_utilization: float
+    kv_tokens: int
+    kv_cache_bytes: int
+    per_gpu: PerGpu
+    host: Host
+    reason: str
+    kv_cache_dtype: str = "auto"
+    online_quantization: str = ""
+    enforce_eager: bool = False
+    changes: tuple[str, ...] = ()
+
+    def to_status(self) -> dict[str, Any]:
+        """The object of `status.plan`, camelCase."""
+        return {
+            "gpus": self.gpus,
+            "gpuProduct": self.gpu_product,
+            "tensorParallel": self.tensor_parallel,
+            "pipelineParallel": self.pipeline_parallel,
+            "nodes": self.nodes,
+            "dtype": self.dtype,
+            "quantization": self.quantization,
+            "maxModelLen": self.max_model_len,
+            "maxNumSeqs": self.max_num_seqs,
+            "maxNumBatchedTokens": self.max_num_batched_tokens,
+            "gpuMemoryUtilization": self.gpu_memory_utilization,
+            "kvTokens": self.kv_tokens,
+            "perGpu": self.per_gpu.to_status(),
+            "reason": self.reason,
+        }
