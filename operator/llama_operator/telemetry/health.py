@@ -1,0 +1,73 @@
+"""Probes and metrics over HTTP, on the loop of the operator itself.
+
+/healthz says that the loop turns, and depends on nothing else: a liveness probe that asked the
+API server would restart every operator of a cluster whenever that server has a bad minute.
+/readyz names each check that fails.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+
+from aiohttp import web
+
+log = logging.getLogger(__name__)
+
+Check = Callable[[], bool]
+
+
+class HealthServer:
+    """Serves /healthz, /readyz and /metrics; port 0 takes a free one (`port` after `start`)."""
+
+    def __init__(
+        self,
+        ready: Mapping[str, Check],
+        metrics: Callable[[], bytes],
+        *,
+        host: str | None = None,
+        port: int = 8080,
+        content_type: str = "text/plain; version=0.0.4; charset=utf-8",
+    ) -> None:
+        self._ready = dict(ready)
+        self._metrics = metrics
+        self._content_type = content_type
+        self._host = host
+        self.port = port
+        app = web.Application()
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._exposition)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+
+    async def start(self) -> None:
+        """Listen; raises OSError when the port is taken."""
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self._host, self.port)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+        log.info("health and metrics on port %d", self.port)
+
+    async def stop(self) -> None:
+        """Close the port and what is open on it."""
+        await self._runner.cleanup()
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        failed = [name for name, check in self._ready.items() if not _passes(name, check)]
+        if failed:
+            return web.Response(status=503, text=f"not ready: {', '.join(failed)}\n")
+        return web.Response(text="ok\n")
+
+    async def _exposition(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._metrics(), headers={"Content-Type": self._content_type})
+
+
+def _passes(name: str, check: Check) -> bool:
+    try:
+        return check()
+    except Exception:
+        log.exception("readiness check %s", name)
+        return False
