@@ -1,0 +1,50 @@
+"""The environment of a server: secrets by reference only, no telemetry, no downloads."""
+
+from __future__ import annotations
+
+from llama_operator.api.wire import as_dict
+from llama_operator.render import secret
+from llama_operator.render.inputs import Object, Serving
+
+CACHE_DIR = "/cache"
+
+
+def server_env(serving: Serving) -> list[Object]:
+    """Ours first, then the user's; reserved names never reach this point."""
+    own = [*_common(), *_key(serving)]
+    if serving.spec.engine.device == "cpu":
+        own += _cpu(serving)
+    return own + [as_dict(entry) for entry in serving.spec.engine.env]
+
+
+def _common() -> list[Object]:
+    values = {
+        "HOME": "/tmp",  # noqa: S108 - an emptyDir of the pod's own
+        # An arbitrary uid has no passwd entry, and torch asks for a user name.
+        "USER": "vllm",
+        "VLLM_CACHE_ROOT": f"{CACHE_DIR}/vllm",
+        "TRITON_CACHE_DIR": f"{CACHE_DIR}/triton",
+        "HF_HUB_OFFLINE": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+    }
+    return [{"name": name, "value": value} for name, value in values.items()]
+
+
+def _key(serving: Serving) -> list[Object]:
+    if serving.spec.auth.mode != "APIKey":
+        return []
+    reference = {"name": secret.secret_name(serving.owner.name, serving.spec), "key": secret.ENTRY}
+    return [{"name": "VLLM_API_KEY", "valueFrom": {"secretKeyRef": reference}}]
+
+
+def _cpu(serving: Serving) -> list[Object]:
+    # Ranks in one pod see one NUMA node: bound, they would refuse to start.
+    threads = max(1, serving.plan.host.cpu_millis // 1000 // serving.plan.gpus)
+    values = {
+        "VLLM_TARGET_DEVICE": "cpu",
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        "OMP_NUM_THREADS": str(threads),
+        # Spinning threads on busy cores made a request seven times slower.
+        "OMP_WAIT_POLICY": "PASSIVE",
+    }
+    return [{"name": name, "value": value} for name, value in values.items()]

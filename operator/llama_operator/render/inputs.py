@@ -1,0 +1,74 @@
+"""What rendering needs to know, gathered by the caller: rendering itself looks nothing up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from llama_operator.api.v1alpha1 import LlamaDeploymentSpec, LlamaWeightsSpec
+from llama_operator.planner.plan import Plan
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The custom resource that owns what is rendered."""
+
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The operator's own settings that reach pods."""
+
+    weights_image: str = "llama-operator:0.1.0"
+    weights_runtime_class: str = ""
+    hf_endpoint: str = ""
+    hf_token_secret: str = "hf-token"  # noqa: S105 - the name of a Secret, not a secret
+    operator_namespace: str = "llama-system"
+    monitoring_namespaces: tuple[str, ...] = ("monitoring",)
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A verified copy of a checkpoint on a claim, as a server mounts it."""
+
+    name: str
+    claim: str
+    path: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Serving:
+    """A planned LlamaDeployment whose weights are ready."""
+
+    owner: Owner
+    spec: LlamaDeploymentSpec
+    plan: Plan
+    weights: Copy
+    image: str
+    vllm_version: str
+    settings: Settings = field(default_factory=Settings)
+
+
+@dataclass(frozen=True)
+class Fetching:
+    """A LlamaWeights and what is known of it so far."""
+
+    owner: Owner
+    spec: LlamaWeightsSpec
+    repo: str
+    endpoint: str = ""
+    token_secret: str = ""
+    token_key: str = "token"  # noqa: S105 - the name of an entry, not a token
+    token_optional: bool = True
+    commit: str = ""
+    path: str = ""
+    claim: str = ""
+    claim_bytes: int = 0
+    settings: Settings = field(default_factory=Settings)

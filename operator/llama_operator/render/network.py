@@ -1,0 +1,68 @@
+"""The Service, the NetworkPolicy and the PodDisruptionBudget of a server."""
+
+from __future__ import annotations
+
+from llama_operator.api import labels
+from llama_operator.render.flags import container_port
+from llama_operator.render.inputs import Object, Serving
+from llama_operator.render.meta import metadata, selector
+
+_NAMESPACE_LABEL = "kubernetes.io/metadata.name"
+
+
+def service(serving: Serving) -> Object:
+    """A cluster address for all replicas that are ready."""
+    port = serving.spec.endpoint.port
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata(serving.owner, serving.owner.name, labels.SERVER),
+        "spec": {
+            "type": "ClusterIP",
+            "selector": selector(serving.owner, labels.SERVER),
+            "ports": [{"name": "http", "port": port, "targetPort": "http", "protocol": "TCP"}],
+        },
+    }
+
+
+def network_policy(serving: Serving) -> Object:
+    """Lets in the own namespace, the operator and Prometheus, or whom the user names.
+
+    vLLM's API key does not guard all of its routes, so who may connect matters.
+    """
+    port = {"port": container_port(serving), "protocol": "TCP"}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": metadata(serving.owner, serving.owner.name, labels.SERVER),
+        "spec": {
+            "podSelector": {"matchLabels": selector(serving.owner, labels.SERVER)},
+            "policyTypes": ["Ingress"],
+            "ingress": [{"from": _peers(serving), "ports": [port]}],
+        },
+    }
+
+
+def _peers(serving: Serving) -> list[Object]:
+    named = list(serving.spec.endpoint.network_policy.from_)
+    if named:
+        return named
+    settings = serving.settings
+    namespaces = [settings.operator_namespace, *settings.monitoring_namespaces]
+    return [{"podSelector": {}}] + [
+        {"namespaceSelector": {"matchLabels": {_NAMESPACE_LABEL: name}}}
+        for name in dict.fromkeys(namespaces)
+    ]
+
+
+def disruption_budget(serving: Serving) -> Object:
+    """Keeps a drain from taking more than `spec.disruption.maxUnavailable` servers at once."""
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": metadata(serving.owner, serving.owner.name, labels.SERVER),
+        "spec": {
+            "maxUnavailable": serving.spec.disruption.max_unavailable,
+            "selector": {"matchLabels": selector(serving.owner, labels.SERVER)},
+        },
+    }

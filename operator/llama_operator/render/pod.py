@@ -1,0 +1,140 @@
+"""The server's pod: vLLM under Pod Security `restricted`, with a read-only root.
+
+Three writable places are enough, each an emptyDir: /tmp (sockets, HOME), /dev/shm (the
+container default of 64 MiB stops vLLM at start) and the compile cache. The weights are mounted
+read-only, and only their own directory of the claim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from llama_operator.api import labels
+from llama_operator.api.quantity import format_bytes
+from llama_operator.render import env, flags, probes, resources
+from llama_operator.render.inputs import Object, Serving
+from llama_operator.render.meta import child_labels
+
+USER_ID = 10001
+CONTAINER = "engine"
+PRESTOP_SECONDS = 5
+# vLLM ends its workers within 15 s after the last request.
+ENGINE_EXIT_SECONDS = 15
+
+
+def model_dir(serving: Serving) -> str:
+    """Where the container sees the weights."""
+    return "/models/" + serving.spec.model.rsplit("/", 1)[-1]
+
+
+def template(serving: Serving) -> Object:
+    """The pod template of a server."""
+    user = serving.spec.pod_metadata
+    own = child_labels(serving.owner, labels.SERVER)
+    meta: Object = {"labels": {**user.labels, **own}}
+    if user.annotations:
+        meta["annotations"] = dict(user.annotations)
+    return {"metadata": meta, "spec": _pod_spec(serving)}
+
+
+def _pod_spec(serving: Serving) -> Object:
+    spec = serving.spec
+    pod: Object = {
+        "automountServiceAccountToken": False,
+        # A Service named "vllm" would set VLLM_PORT, which vLLM reads.
+        "enableServiceLinks": False,
+        "securityContext": pod_security(),
+        "terminationGracePeriodSeconds": grace_seconds(serving),
+        "containers": [_container(serving)],
+        "volumes": _volumes(serving),
+        "tolerations": resources.tolerations(serving),
+    }
+    return {**pod, **_placement(serving), **_pull_secrets(spec.engine.image_pull_secrets)}
+
+
+def pod_security() -> Object:
+    """The pod's half of Pod Security `restricted`."""
+    return {
+        "runAsNonRoot": True,
+        "runAsUser": USER_ID,
+        "runAsGroup": USER_ID,
+        "fsGroup": USER_ID,
+        "fsGroupChangePolicy": "OnRootMismatch",
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+def container_security() -> Object:
+    """The container's half of Pod Security `restricted`, and a read-only root."""
+    return {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+def grace_seconds(serving: Serving) -> int:
+    """Seconds from SIGTERM to SIGKILL: preStop, drain and the engine's own exit."""
+    return PRESTOP_SECONDS + flags.drain_seconds(serving) + ENGINE_EXIT_SECONDS
+
+
+def _container(serving: Serving) -> Object:
+    port = flags.container_port(serving)
+    return {
+        "name": CONTAINER,
+        "image": serving.image,
+        "command": ["vllm", "serve"],
+        "args": flags.server_args(serving, model_dir(serving)),
+        "env": env.server_env(serving),
+        "ports": [{"name": "http", "containerPort": port, "protocol": "TCP"}],
+        "resources": resources.engine_resources(serving),
+        "securityContext": container_security(),
+        "volumeMounts": _mounts(serving),
+        # The endpoint must be gone everywhere before SIGTERM: a draining vLLM answers 500.
+        "lifecycle": {"preStop": {"exec": {"command": ["sleep", str(PRESTOP_SECONDS)]}}},
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        **probes.probes(serving),
+    }
+
+
+def _mounts(serving: Serving) -> list[Object]:
+    return [
+        {
+            "name": "weights",
+            "mountPath": model_dir(serving),
+            "subPath": serving.weights.path,
+            "readOnly": True,
+        },
+        {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - an emptyDir of the pod's own
+        {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108
+        {"name": "cache", "mountPath": env.CACHE_DIR},
+    ]
+
+
+def _volumes(serving: Serving) -> list[Object]:
+    claim = {"claimName": serving.weights.claim, "readOnly": True}
+    shm = format_bytes(serving.plan.host.shm_bytes)
+    return [
+        {"name": "weights", "persistentVolumeClaim": claim},
+        {"name": "tmp", "emptyDir": {}},
+        {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": shm}},
+        {"name": "cache", "emptyDir": {}},
+    ]
+
+
+def _placement(serving: Serving) -> Object:
+    spec, scheduling = serving.spec, serving.spec.scheduling
+    wanted: Object = {
+        "nodeSelector": resources.node_selector(serving),
+        "affinity": scheduling.affinity,
+        "topologySpreadConstraints": resources.spread(serving),
+        "priorityClassName": scheduling.priority_class_name,
+        "schedulerName": scheduling.scheduler_name,
+        "runtimeClassName": spec.runtime_class_name,
+    }
+    return {key: value for key, value in wanted.items() if value}
+
+
+def _pull_secrets(secrets: Iterable[Object]) -> Object:
+    found = list(secrets)
+    return {"imagePullSecrets": found} if found else {}

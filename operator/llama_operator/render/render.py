@@ -1,0 +1,38 @@
+"""The only way in: every object that the operator writes comes from here."""
+
+from __future__ import annotations
+
+from llama_operator.render import access, claim, deployment, jobs, network
+from llama_operator.render.inputs import Fetching, Object, Serving
+from llama_operator.render.meta import stamped
+
+
+def serving_objects(serving: Serving) -> list[Object]:
+    """The children of a LlamaDeployment, in the order in which they are to be made.
+
+    The Secret with the API key is not among them: its content is random (`render.secret`).
+    """
+    objects = [network.service(serving)]
+    if serving.spec.endpoint.network_policy.enabled:
+        objects.append(network.network_policy(serving))
+    if serving.spec.replicas > 1:
+        objects.append(network.disruption_budget(serving))
+    objects.append(deployment.deployment(serving))
+    return [stamped(obj) for obj in objects]
+
+
+def preflight_objects(fetching: Fetching) -> list[Object]:
+    """What asks the source whether and what it serves."""
+    return [stamped(jobs.preflight(fetching))]
+
+
+def claim_objects(fetching: Fetching) -> list[Object]:
+    """The claim of a copy, unless the user names one."""
+    named = fetching.spec.storage and fetching.spec.storage.claim_name
+    return [] if named else [stamped(claim.claim(fetching))]
+
+
+def fetch_objects(fetching: Fetching) -> list[Object]:
+    """What brings the files: rights, the claim, and the Job last."""
+    rights = [stamped(obj) for obj in access.access(fetching)]
+    return [*rights, *claim_objects(fetching), stamped(jobs.fetch(fetching))]

@@ -1,0 +1,59 @@
+"""What a server asks of a node: GPUs exactly, CPU and memory as the plan computed them."""
+
+from __future__ import annotations
+
+from llama_operator.api import labels
+from llama_operator.api.quantity import format_bytes, format_cpu
+from llama_operator.api.wire import as_dict
+from llama_operator.render.inputs import Object, Serving
+from llama_operator.render.meta import selector
+
+PRODUCT_LABEL = "nvidia.com/gpu.product"
+_RESOURCE_OF_DEVICE = {"cuda": "nvidia.com/gpu", "rocm": "amd.com/gpu", "cpu": ""}
+
+
+def gpu_resource(serving: Serving) -> str:
+    """The extended resource that counts the replica's GPUs; empty on a CPU unless asked for."""
+    return serving.spec.gpu.resource_name or _RESOURCE_OF_DEVICE[serving.spec.engine.device]
+
+
+def engine_resources(serving: Serving) -> Object:
+    """Requests and limits of the engine's container; the user's values win, name by name."""
+    host = serving.plan.host
+    requests = {
+        "cpu": format_cpu(host.cpu_millis),
+        "memory": format_bytes(host.memory_bytes),
+        "ephemeral-storage": format_bytes(host.ephemeral_bytes),
+    }
+    user = as_dict(serving.spec.engine.resources)
+    gpus = _gpus(serving)
+    merged = {
+        "requests": {**requests, **user.get("requests", {}), **gpus},
+        "limits": {**user.get("limits", {}), **gpus},
+    }
+    return {key: value for key, value in merged.items() if value}
+
+
+def _gpus(serving: Serving) -> dict[str, str]:
+    resource = gpu_resource(serving)
+    return {resource: str(serving.plan.gpus // serving.plan.nodes)} if resource else {}
+
+
+def tolerations(serving: Serving) -> list[Object]:
+    """GPU nodes are tainted with the resource's name as a rule: tolerated always."""
+    resource = gpu_resource(serving)
+    own = [{"key": resource, "operator": "Exists", "effect": "NoSchedule"}] if resource else []
+    return own + [as_dict(entry) for entry in serving.spec.scheduling.tolerations]
+
+
+def node_selector(serving: Serving) -> dict[str, str]:
+    """The user's, and the GPU product that the plan was made for."""
+    product = serving.plan.gpu_product if serving.spec.engine.device == "cuda" else ""
+    own = {PRODUCT_LABEL: product} if product and not serving.spec.gpu.memory else {}
+    return {**own, **serving.spec.scheduling.node_selector}
+
+
+def spread(serving: Serving) -> list[Object]:
+    """The user's topology spread; without a selector it counts this deployment's servers."""
+    own = {"labelSelector": {"matchLabels": selector(serving.owner, labels.SERVER)}}
+    return [{**own, **entry} for entry in serving.spec.scheduling.topology_spread_constraints]
