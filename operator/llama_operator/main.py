@@ -1,0 +1,145 @@
+"""`llama-operator`: the process that reconciles, and the manifests it needs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from typing import Any
+
+import click
+
+from llama_operator import __version__
+from llama_operator.config import Config
+from llama_operator.render.inputs import Settings
+
+_ENV = "LLAMA_OPERATOR"
+LOST_LEASE_EXIT = 3
+
+
+@click.group(context_settings={"auto_envvar_prefix": _ENV, "max_content_width": 100})
+@click.version_option(__version__, prog_name="llama-operator")
+def main() -> None:
+    """Serve Llama models on Kubernetes.
+
+    Every option can be set by an environment variable: LLAMA_OPERATOR_RUN_<OPTION>.
+    """
+
+
+@main.command()
+@click.option("--kubeconfig", default="", help="Kubeconfig file; in a pod its own account is used.")
+@click.option("--context", default="", help="Context of the kubeconfig.")
+@click.option("--watch-namespace", default="", help="Only this namespace; default: all.")
+@click.option("--workers", default=4, show_default=True, type=click.IntRange(1, 64))
+@click.option("--leader-elect/--no-leader-elect", default=True, show_default=True)
+@click.option("--operator-namespace", default="llama-system", show_default=True)
+@click.option("--health-port", default=8081, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--health-host", default="127.0.0.1", show_default=True, help="0.0.0.0 in a pod.")
+@click.option("--weights-image", default="", help="Image of the weights Jobs.")
+@click.option("--weights-runtime-class", default="", help="RuntimeClass of the weights Jobs.")
+@click.option(
+    "--hf-endpoint", default="", help="Hub where a source names none; default: Hugging Face."
+)
+@click.option(
+    "--hf-token-secret", default="hf-token", show_default=True, help="Used if it is there."
+)
+@click.option(
+    "--monitoring-namespace",
+    "monitoring",
+    multiple=True,
+    default=("monitoring",),
+    show_default=True,
+)
+@click.option("--models-file", default="", help="More models, in the catalogue's own form.")
+@click.option(
+    "--log-format", default="json", show_default=True, type=click.Choice(["json", "text"])
+)
+@click.option(
+    "--log-level",
+    default="info",
+    show_default=True,
+    type=click.Choice(["debug", "info", "warning"]),
+)
+def run(**options: Any) -> None:
+    """Reconcile until SIGTERM or SIGINT.
+
+    Exit status: 0 after a signal, 1 when the cluster or a setting is of no use, 2 for wrong
+    usage, 3 when the lease was lost (start again).
+
+    \b
+    Examples:
+      llama-operator run --kubeconfig ~/.kube/config --no-leader-elect --log-format text
+      llama-operator run --hf-endpoint https://hub.example.com
+    """
+    from llama_operator.process import serve
+    from llama_operator.runtime.manager import LeadershipLost
+
+    try:
+        asyncio.run(serve(_config(options)))
+    except LeadershipLost as lost:
+        click.echo(f"llama-operator: {lost}", err=True)
+        sys.exit(LOST_LEASE_EXIT)
+    except Exception as error:
+        _end(error)
+
+
+def _end(error: Exception) -> None:
+    from llama_operator.api.errors import LlamaError
+    from llama_operator.runtime.errors import ClusterError
+
+    if not isinstance(error, LlamaError | ClusterError | OSError):
+        raise error
+    click.echo(f"llama-operator: {error}", err=True)
+    sys.exit(1)
+
+
+def _config(options: dict[str, Any]) -> Config:
+    settings = Settings(
+        weights_image=options["weights_image"] or Settings.weights_image,
+        weights_runtime_class=options["weights_runtime_class"],
+        hf_endpoint=options["hf_endpoint"].rstrip("/"),
+        hf_token_secret=options["hf_token_secret"],
+        operator_namespace=options["operator_namespace"],
+        monitoring_namespaces=tuple(options["monitoring"]),
+    )
+    return Config(
+        kubeconfig=options["kubeconfig"],
+        context=options["context"],
+        watch_namespace=options["watch_namespace"],
+        workers=options["workers"],
+        leader_election=options["leader_elect"],
+        health_host=options["health_host"],
+        health_port=options["health_port"],
+        log_format=options["log_format"],
+        log_level=options["log_level"],
+        models_file=options["models_file"],
+        settings=settings,
+    )
+
+
+@main.command()
+@click.option("--namespace", default="llama-system", show_default=True)
+@click.option("--crds-only", is_flag=True, help="Only the custom resource definitions.")
+def manifests(namespace: str, crds_only: bool) -> None:
+    """Print what the operator needs in a cluster, as YAML.
+
+    \b
+    Examples:
+      llama-operator manifests | kubectl apply --server-side -f -
+      llama-operator manifests --crds-only
+    """
+    import yaml
+
+    from llama_operator.install import manifests as objects
+
+    wanted = [
+        obj
+        for obj in objects(namespace)
+        if not crds_only or obj["kind"] == "CustomResourceDefinition"
+    ]
+    # Through JSON, so that shared parts are written out and not as YAML anchors.
+    click.echo(yaml.safe_dump_all(json.loads(json.dumps(wanted)), sort_keys=False), nl=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+"""Puts the parts together: caches, reconcilers, lease, events, health. No logic lives here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+
+from llama_operator.api import labels
+from llama_operator.api.v1alpha1 import LlamaDeploymentSpec
+from llama_operator.catalog import catalog
+from llama_operator.config import Config
+from llama_operator.reconcile import resources
+from llama_operator.reconcile.caches import Caches
+from llama_operator.reconcile.gather import Gatherer
+from llama_operator.reconcile.reconciler import DeploymentReconciler, WeightsReconciler
+from llama_operator.reconcile.recorder import ConditionRecorder
+from llama_operator.render.inputs import Object
+from llama_operator.render.weights import weights_name
+from llama_operator.runtime.api import Api
+from llama_operator.runtime.config import load_configuration
+from llama_operator.runtime.controller import Controller
+from llama_operator.runtime.events import EventRecorder
+from llama_operator.runtime.hooks import ControllerHooks, LeaderHooks, QueueHooks
+from llama_operator.runtime.leader import LeaderElector
+from llama_operator.runtime.manager import Manager, stop_on_signals
+from llama_operator.runtime.mapping import changed_generation, to_controller
+from llama_operator.runtime.resource import Key
+from llama_operator.telemetry import logs
+from llama_operator.telemetry.health import HealthServer
+from llama_operator.telemetry.metrics import Metrics
+
+LEASE = "llama-operator"
+CONTROLLER = "llamactl.dev/llama-operator"
+
+
+async def serve(config: Config) -> None:
+    """Run the operator until a signal; raises LeadershipLost when the lease went to another."""
+    logs.setup("json" if config.log_format == "json" else "text", config.log_level)
+    metrics = Metrics()
+    configuration = await load_configuration(config.kubeconfig or None, config.context or None)
+    api = Api(configuration, hooks=metrics.api)
+    manager = build(config, api, metrics)
+    health = HealthServer(
+        {"caches": lambda: manager.ready},
+        metrics.render,
+        host=config.health_host,
+        port=config.health_port,
+    )
+    await health.start()
+    try:
+        await manager.run(stop_on_signals())
+    finally:
+        await health.stop()
+
+
+def build(config: Config, api: Api, metrics: Metrics) -> Manager:
+    """The manager with everything wired to it, not yet running."""
+    caches = Caches(api, config.watch_namespace or None)
+    events = EventRecorder(api, CONTROLLER)
+    gatherer = Gatherer(api, caches, models(config.models_file), config.settings, api.clock)
+    shared = (api, caches, gatherer, ConditionRecorder(events), api.clock)
+    servers = _controller("llamadeployment", DeploymentReconciler(*shared), config, metrics)
+    weights = _controller("llamaweights", WeightsReconciler(*shared), config, metrics)
+    manager = Manager(api, caches.all, [servers, weights], _leader(config, api, metrics))
+    manager.add(events.run)
+    watch(manager, caches, servers, weights)
+    return manager
+
+
+def models(path: str) -> catalog.Catalog:
+    """The catalogue, with the models of a file if one is named."""
+    if not path:
+        return catalog.load()
+    return catalog.load(extra=yaml.safe_load(Path(path).read_text()))
+
+
+def _controller(name: str, reconcile: Any, config: Config, metrics: Metrics) -> Controller:
+    return Controller(
+        name,
+        reconcile,
+        config.workers,
+        hooks=cast(ControllerHooks, metrics.controller),
+        queue_hooks=cast(QueueHooks, metrics.queue),
+    )
+
+
+def _leader(config: Config, api: Api, metrics: Metrics) -> LeaderElector | None:
+    if not config.leader_election:
+        return None
+    return LeaderElector(
+        api, config.settings.operator_namespace, LEASE, hooks=cast(LeaderHooks, metrics.leader)
+    )
+
+
+def watch(manager: Manager, caches: Caches, servers: Controller, weights: Controller) -> None:
+    """Which change of which object queues which key."""
+    deployment_of = to_controller(resources.DEPLOYMENTS)
+    weights_of = to_controller(resources.WEIGHTS)
+    manager.watch(caches.deployments, servers, predicate=changed_generation)
+    manager.watch(caches.deployments, weights, used_weights, predicate=changed_generation)
+    manager.watch(caches.weights, weights, predicate=not_only_progress)
+    manager.watch(caches.weights, servers, users(caches), predicate=not_only_progress)
+    for kind in resources.SERVING_CHILDREN:
+        manager.watch(caches.children[kind.kind], servers, deployment_of)
+    for kind in resources.WEIGHTS_CHILDREN:
+        manager.watch(caches.children[kind.kind], weights, weights_of)
+    manager.watch(caches.pods, servers, labelled("LlamaDeployment"))
+    manager.watch(caches.pods, weights, labelled("LlamaWeights"))
+    manager.watch(caches.nodes, servers, lambda _: unplanned(caches), predicate=changed_generation)
+    manager.watch(caches.classes, weights, lambda _: unfetched(caches))
+
+
+def used_weights(raw: Object) -> list[Key]:
+    """The LlamaWeights that a deployment refers to: its list of users changes."""
+    spec = LlamaDeploymentSpec.model_validate(raw["spec"])
+    return [Key(raw["metadata"]["namespace"], weights_name(spec))]
+
+
+def users(caches: Caches) -> Any:
+    """From a LlamaWeights to the deployments that wait for it."""
+
+    def find(raw: Object) -> Iterable[Key]:
+        meta = raw["metadata"]
+        found = caches.users_of(meta["namespace"], meta["name"])
+        return [Key(meta["namespace"], user["metadata"]["name"]) for user in found]
+
+    return find
+
+
+def labelled(kind: str) -> Any:
+    """From a pod to the object whose label it carries."""
+    label = labels.DEPLOYMENT if kind == "LlamaDeployment" else labels.WEIGHTS
+
+    def find(pod: Object) -> Iterable[Key]:
+        meta = pod["metadata"]
+        name = meta.get("labels", {}).get(label)
+        return [Key(meta["namespace"], name)] if name else []
+
+    return find
+
+
+def not_only_progress(_event: str, old: Object | None, new: Object | None) -> bool:
+    """False for the fetch Job's own reports, which decide nothing."""
+    if old is None or new is None:
+        return True
+    return _decisive(old) != _decisive(new)
+
+
+def _decisive(raw: Object) -> tuple[Object, Object]:
+    status = {name: value for name, value in raw.get("status", {}).items() if name != "progress"}
+    meta = {name: value for name, value in raw["metadata"].items() if name != "resourceVersion"}
+    return meta, status
+
+
+def unplanned(caches: Caches) -> list[Key]:
+    """Deployments without a plan: a new node may make one possible."""
+    return [
+        Key(raw["metadata"]["namespace"], raw["metadata"]["name"])
+        for raw in caches.deployments.store.list()
+        if not raw.get("status", {}).get("plan")
+    ]
+
+
+def unfetched(caches: Caches) -> list[Key]:
+    """LlamaWeights that are not complete: a new StorageClass may make them possible."""
+    return [
+        Key(raw["metadata"]["namespace"], raw["metadata"]["name"])
+        for raw in caches.weights.store.list()
+        if not raw.get("status", {}).get("digest")
+    ]

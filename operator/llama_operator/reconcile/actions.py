@@ -1,0 +1,70 @@
+"""What a decision may ask for. Actions are data, so that a decision can be tested by itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Apply:
+    """Server-side apply of one child; refused when a stranger has the name."""
+
+    obj: Object
+    # In the cache and ours: nobody else can have the name.
+    known: bool = False
+
+
+@dataclass(frozen=True)
+class CreateKey:
+    """Make the Secret with a random API key, unless it is there."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class CreateWeights:
+    """Make the LlamaWeights that a deployment asks for; an existing one is left as it is."""
+
+    obj: Object
+
+
+@dataclass(frozen=True)
+class Delete:
+    """Delete exactly this object: a namesake made later has another UID."""
+
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True)
+class SetFinalizer:
+    """Put our finalizer on a LlamaWeights, or take it off."""
+
+    namespace: str
+    name: str
+    uid: str
+    present: bool
+
+
+@dataclass(frozen=True)
+class ClearProgress:
+    """Remove the progress that the fetch Job wrote: the copy is complete."""
+
+    namespace: str
+    name: str
+
+
+Action = Apply | CreateKey | CreateWeights | Delete | SetFinalizer | ClearProgress
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An action that the API server refused, in words for a condition."""
+
+    reason: str
+    message: str

@@ -1,0 +1,154 @@
+"""Carries out actions, and turns a refusal of the API server into words for a condition.
+
+A child that is not in the cache is looked for by name before the first write: the caches hold
+only what carries our label, and a stranger's object of the same name must not be taken over.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from typing import Any
+
+from llama_operator.api import labels
+from llama_operator.api.v1alpha1 import GROUP, VERSION
+from llama_operator.reconcile import resources
+from llama_operator.reconcile.actions import (
+    Action,
+    Apply,
+    ClearProgress,
+    CreateKey,
+    CreateWeights,
+    Delete,
+    Failure,
+    SetFinalizer,
+)
+from llama_operator.reconcile.ownership import owned
+from llama_operator.render.inputs import Owner
+from llama_operator.render.secret import api_key_secret
+from llama_operator.runtime.api import Api
+from llama_operator.runtime.errors import (
+    AlreadyExists,
+    ApiError,
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+)
+
+FINALIZER_MANAGER = "llama-operator-finalizer"
+
+
+class Applier:
+    """Carries out the actions of one owner, in order, and stops at the first refusal."""
+
+    def __init__(self, api: Api, owner: Owner) -> None:
+        self._api = api
+        self._owner = owner
+
+    async def run(self, actions: Iterable[Action]) -> Failure | None:
+        """Carry out all actions; the first refusal ends the run and is returned.
+
+        Raises ApiError for what a retry may cure (conflicts, a server that fails).
+        """
+        for action in actions:
+            failure = await self._one(action)
+            if failure is not None:
+                return failure
+        return None
+
+    async def _one(self, action: Action) -> Failure | None:
+        try:
+            match action:
+                case Apply():
+                    return await self._apply(action)
+                case CreateKey():
+                    return await self._create_key(action)
+                case CreateWeights():
+                    await self._create_weights(action)
+                case Delete():
+                    await self._delete(action)
+                case SetFinalizer():
+                    await self._set_finalizer(action)
+                case ClearProgress():
+                    await self._clear_progress(action)
+        except (Forbidden, Invalid) as refusal:
+            return _refusal(refusal)
+        return None
+
+    async def _apply(self, action: Apply) -> Failure | None:
+        obj = action.obj
+        resource = resources.BY_KIND[obj["kind"]]
+        meta = obj["metadata"]
+        if not action.known:
+            live = await self._live(resource, meta["namespace"], meta["name"])
+            if live is not None and not owned(live, self._owner.uid):
+                return _not_owned(obj["kind"], meta["name"])
+        await self._api.apply(resource, obj, manager=labels.OPERATOR_MANAGER)
+        return None
+
+    async def _live(self, resource: Any, namespace: str, name: str) -> dict[str, Any] | None:
+        try:
+            return await self._api.get(resource, namespace, name)
+        except NotFound:
+            return None
+
+    async def _create_key(self, action: CreateKey) -> Failure | None:
+        obj = api_key_secret(self._owner, f"sk-{secrets.token_urlsafe(32)}")
+        try:
+            await self._api.create(resources.SECRETS, obj, manager=labels.OPERATOR_MANAGER)
+        except AlreadyExists:
+            live = await self._live(resources.SECRETS, self._owner.namespace, action.name)
+            if live is not None and not owned(live, self._owner.uid):
+                return _not_owned("Secret", action.name)
+        return None
+
+    async def _create_weights(self, action: CreateWeights) -> None:
+        # Several deployments may ask at once for the same copy: the first one makes it.
+        try:
+            await self._api.create(resources.WEIGHTS, action.obj, manager=labels.OPERATOR_MANAGER)
+        except AlreadyExists:
+            return
+
+    async def _delete(self, action: Delete) -> None:
+        resource = resources.BY_KIND[action.kind]
+        try:
+            await self._api.delete(resource, action.namespace, action.name, uid=action.uid)
+        except (NotFound, Conflict):
+            return  # gone, or a namesake with another UID
+
+    async def _set_finalizer(self, action: SetFinalizer) -> None:
+        meta: dict[str, Any] = {
+            "name": action.name,
+            "namespace": action.namespace,
+            "uid": action.uid,
+        }
+        if action.present:
+            meta["finalizers"] = [labels.FINALIZER]
+        obj = {"apiVersion": f"{GROUP}/{VERSION}", "kind": "LlamaWeights", "metadata": meta}
+        try:
+            await self._api.apply(resources.WEIGHTS, obj, manager=FINALIZER_MANAGER)
+        except (NotFound, Conflict):
+            return  # gone already
+
+    async def _clear_progress(self, action: ClearProgress) -> None:
+        obj = {
+            "apiVersion": f"{GROUP}/{VERSION}",
+            "kind": "LlamaWeights",
+            "metadata": {"name": action.name, "namespace": action.namespace},
+        }
+        await self._api.apply(
+            resources.WEIGHTS, obj, manager=labels.PROGRESS_MANAGER, subresource="status"
+        )
+
+
+def _not_owned(kind: str, name: str) -> Failure:
+    return Failure(
+        "ObjectNotOwned",
+        f"{kind} {name} exists and is not ours; it is left alone. Remove it, or choose another name",
+    )
+
+
+def _refusal(refusal: ApiError) -> Failure:
+    quota = "exceeded quota" in refusal.message
+    return Failure("QuotaExceeded" if quota else "AdmissionRefused", refusal.message)

@@ -1,0 +1,123 @@
+"""The caches that snapshots are taken from, cut down to what is read.
+
+Children and pods are watched with our label only, so that a cluster with ten thousand other
+pods costs nothing; Secrets are not watched at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from llama_operator.api import labels
+from llama_operator.api.v1alpha1 import LlamaDeploymentSpec
+from llama_operator.reconcile import resources
+from llama_operator.render.weights import weights_name
+from llama_operator.runtime.api import Api
+from llama_operator.runtime.informer import Informer
+from llama_operator.runtime.resource import Resource
+
+Object = dict[str, Any]
+
+_OURS = f"{labels.MANAGED_BY}={labels.MANAGED_BY_VALUE}"
+_META = (
+    "name",
+    "namespace",
+    "uid",
+    "resourceVersion",
+    "labels",
+    "ownerReferences",
+    "deletionTimestamp",
+)
+_POD_STATUS = ("phase", "conditions", "initContainerStatuses", "containerStatuses")
+
+
+class Caches:
+    """One informer for each kind that is watched."""
+
+    def __init__(self, api: Api, namespace: str | None = None) -> None:
+        self.deployments = Informer(
+            api, resources.DEPLOYMENTS, namespace=namespace, indexes={"weights": _weights_of}
+        )
+        self.weights = Informer(api, resources.WEIGHTS, namespace=namespace)
+        self.children = {
+            resource.kind: self._child(api, resource, namespace)
+            for resource in (*resources.SERVING_CHILDREN, *resources.WEIGHTS_CHILDREN)
+        }
+        self.pods = Informer(
+            api,
+            resources.PODS,
+            namespace=namespace,
+            label_selector=_OURS,
+            transform=slim_pod,
+            indexes={"owner": _named_owner},
+        )
+        self.nodes = Informer(api, resources.NODES, transform=slim_meta)
+        self.classes = Informer(api, resources.STORAGE_CLASSES, transform=slim_meta)
+
+    @staticmethod
+    def _child(api: Api, resource: Resource, namespace: str | None) -> Informer:
+        return Informer(
+            api,
+            resource,
+            namespace=namespace,
+            label_selector=_OURS,
+            indexes={"owner": _owner_uids},
+        )
+
+    @property
+    def all(self) -> list[Informer]:
+        """Every informer."""
+        named = [self.deployments, self.weights, self.pods, self.nodes, self.classes]
+        return [*named, *self.children.values()]
+
+    def children_of(self, uid: str) -> list[Object]:
+        """Cached children whose owner has this UID and that are not on their way out."""
+        found = [
+            obj for cache in self.children.values() for obj in cache.store.by_index("owner", uid)
+        ]
+        return [obj for obj in found if not obj["metadata"].get("deletionTimestamp")]
+
+    def pods_of(self, kind: str, namespace: str, name: str) -> tuple[Object, ...]:
+        """Pods that carry the label of this owner."""
+        return tuple(self.pods.store.by_index("owner", f"{kind}/{namespace}/{name}"))
+
+    def users_of(self, namespace: str, name: str) -> list[Object]:
+        """Deployments that use this LlamaWeights."""
+        return self.deployments.store.by_index("weights", f"{namespace}/{name}")
+
+
+def slim_meta(obj: Object) -> Object:
+    """Metadata only: names, labels, annotations."""
+    meta = obj["metadata"]
+    kept = {name: meta[name] for name in (*_META, "annotations") if name in meta}
+    return {"apiVersion": obj.get("apiVersion", ""), "kind": obj.get("kind", ""), "metadata": kept}
+
+
+def slim_pod(pod: Object) -> Object:
+    """Of a pod only whose it is and how it fares."""
+    meta, status = pod["metadata"], pod.get("status", {})
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {name: meta[name] for name in _META if name in meta},
+        "status": {name: status[name] for name in _POD_STATUS if name in status},
+    }
+
+
+def _owner_uids(obj: Object) -> Iterable[str]:
+    return [
+        ref["uid"] for ref in obj["metadata"].get("ownerReferences", ()) if ref.get("controller")
+    ]
+
+
+def _named_owner(pod: Object) -> Iterable[str]:
+    own, namespace = pod["metadata"].get("labels", {}), pod["metadata"]["namespace"]
+    for label, kind in ((labels.DEPLOYMENT, "LlamaDeployment"), (labels.WEIGHTS, "LlamaWeights")):
+        if label in own:
+            yield f"{kind}/{namespace}/{own[label]}"
+
+
+def _weights_of(raw: Object) -> Iterable[str]:
+    spec = LlamaDeploymentSpec.model_validate(raw["spec"])
+    return [f"{raw['metadata']['namespace']}/{weights_name(spec)}"]

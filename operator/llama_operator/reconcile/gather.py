@@ -1,0 +1,113 @@
+"""Takes snapshots: caches first; a Secret or a claim that somebody else made is read by name."""
+
+from __future__ import annotations
+
+from llama_operator.api.v1alpha1 import LlamaDeploymentSpec, LlamaWeightsSpec
+from llama_operator.catalog.catalog import Catalog
+from llama_operator.reconcile import resources
+from llama_operator.reconcile.caches import Caches
+from llama_operator.reconcile.ownership import index
+from llama_operator.reconcile.snapshot import DeploymentView, Object, SecretView, WeightsView, World
+from llama_operator.render import secret
+from llama_operator.render.inputs import Settings
+from llama_operator.render.weights import weights_name
+from llama_operator.runtime.api import Api
+from llama_operator.runtime.clock import Clock
+from llama_operator.runtime.errors import NotFound
+from llama_operator.runtime.resource import Resource
+
+
+class Gatherer:
+    """Snapshots of both kinds."""
+
+    def __init__(
+        self, api: Api, caches: Caches, catalog: Catalog, settings: Settings, clock: Clock
+    ) -> None:
+        self._api = api
+        self._caches = caches
+        self._catalog = catalog
+        self._settings = settings
+        self._clock = clock
+
+    def world(self) -> World:
+        """What is the same for every object."""
+        return World(
+            catalog=self._catalog,
+            settings=self._settings,
+            nodes=tuple(self._caches.nodes.store.list()),
+            storage_classes=tuple(self._caches.classes.store.list()),
+            now=self._clock.now(),
+        )
+
+    async def deployment(self, raw: Object) -> DeploymentView:
+        """A LlamaDeployment with its children, pods, weights and key.
+
+        Raises pydantic.ValidationError for a spec that the schema should have refused.
+        """
+        spec = LlamaDeploymentSpec.model_validate(raw["spec"])
+        meta = raw["metadata"]
+        namespace, name = meta["namespace"], meta["name"]
+        return DeploymentView(
+            raw=raw,
+            spec=spec,
+            world=self.world(),
+            weights=self._caches.weights.store.get(namespace, weights_name(spec)),
+            children=index(self._caches.children_of(meta["uid"])),
+            pods=self._caches.pods_of("LlamaDeployment", namespace, name),
+            key=await self._key(namespace, name, spec),
+        )
+
+    async def _key(self, namespace: str, name: str, spec: LlamaDeploymentSpec) -> SecretView | None:
+        if spec.auth.mode != "APIKey":
+            return None
+        return await self._secret(namespace, secret.secret_name(name, spec))
+
+    async def _secret(self, namespace: str, name: str) -> SecretView:
+        found = await self._find(resources.SECRETS, namespace, name)
+        if found is None:
+            return SecretView(name)
+        owners = [ref.get("uid", "") for ref in found["metadata"].get("ownerReferences", ())]
+        return SecretView(name, True, frozenset(found.get("data") or {}), frozenset(owners))
+
+    async def _find(self, resource: Resource, namespace: str, name: str) -> Object | None:
+        try:
+            return await self._api.get(resource, namespace, name)
+        except NotFound:
+            return None
+
+    async def weights(self, raw: Object) -> WeightsView:
+        """A LlamaWeights with its children, pods and users.
+
+        Raises pydantic.ValidationError for a spec that the schema should have refused.
+        """
+        spec = LlamaWeightsSpec.model_validate(raw["spec"])
+        meta = raw["metadata"]
+        namespace, name = meta["namespace"], meta["name"]
+        users = self._caches.users_of(namespace, name)
+        alive = [user for user in users if not user["metadata"].get("deletionTimestamp")]
+        return WeightsView(
+            raw=raw,
+            spec=spec,
+            world=self.world(),
+            users=tuple(sorted(user["metadata"]["name"] for user in alive)),
+            children=index(self._caches.children_of(meta["uid"])),
+            pods=self._caches.pods_of("LlamaWeights", namespace, name),
+            token=await self._token(namespace, spec, raw),
+            named_claim=await self._claim(namespace, spec, raw),
+        )
+
+    async def _token(
+        self, namespace: str, spec: LlamaWeightsSpec, raw: Object
+    ) -> SecretView | None:
+        source = spec.source.hugging_face if spec.source else None
+        done = bool(raw.get("status", {}).get("digest"))
+        if done or source is None or source.token_secret_ref is None:
+            return None
+        return await self._secret(namespace, source.token_secret_ref.name)
+
+    async def _claim(self, namespace: str, spec: LlamaWeightsSpec, raw: Object) -> Object | None:
+        name = spec.storage.claim_name if spec.storage else ""
+        done = bool(raw.get("status", {}).get("digest"))
+        if done or not name:
+            return None
+        return await self._find(resources.CLAIMS, namespace, name)

@@ -1,0 +1,225 @@
+"""From a spec and the nodes to a plan or a refusal: pure, and in the words that llamactl uses."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from llama_operator.api.conditions import Condition, Status
+from llama_operator.api.errors import LlamaError, PlanRefused
+from llama_operator.api.quantity import MIB, parse_bytes
+from llama_operator.api.v1alpha1 import LlamaDeploymentSpec
+from llama_operator.catalog.catalog import Catalog, Model, Shape
+from llama_operator.planner import gpus, versions
+from llama_operator.planner.plan import Gpu, Plan, Request, plan
+
+Object = dict[str, Any]
+
+_PRODUCT = "nvidia.com/gpu.product"
+_MEMORY = "nvidia.com/gpu.memory"
+_COUNT = "nvidia.com/gpu.count"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The `Planned` condition and, when it is True, the plan."""
+
+    condition: Condition
+    plan: Plan | None = None
+    # False when the spec itself is refused: then not even weights are fetched.
+    wanted: bool = True
+
+
+@dataclass(frozen=True)
+class Cards:
+    """A kind of GPU in the cluster."""
+
+    gpu: Gpu
+    per_node: int
+
+
+def judge(
+    spec: LlamaDeploymentSpec,
+    catalog: Catalog,
+    nodes: Iterable[Object],
+    weights: Object | None,
+    current_product: str = "",
+) -> Judgement:
+    """The plan for a spec, or the reason why there is none (yet)."""
+    try:
+        model = find_model(spec, catalog)
+        known = known_shape(spec, model, weights)
+        if known is None:
+            return Judgement(_unknown("The model's config.json has not been read yet"))
+        chosen = _plan(spec, known, list(nodes), current_product)
+    except PlanRefused as refused:
+        status: Status = "Unknown" if refused.reason == "GPUUnknown" else "False"
+        return Judgement(Condition("Planned", status, refused.reason, str(refused)), wanted=False)
+    except LlamaError as error:
+        return Judgement(
+            Condition("Planned", "False", "InvalidParallelism", str(error)), wanted=False
+        )
+    return Judgement(Condition("Planned", "True", "Fits", chosen.reason), chosen)
+
+
+def _unknown(message: str) -> Condition:
+    return Condition("Planned", "Unknown", "WaitingForShape", message)
+
+
+def find_model(spec: LlamaDeploymentSpec, catalog: Catalog) -> Model | None:
+    """The catalogue's model; None for an org/repo that it does not know.
+
+    Raises PlanRefused for a short name (with the id that it means), and for what cannot be served.
+    """
+    model = catalog.find(spec.model)
+    if model is not None:
+        if not model.servable:
+            raise PlanRefused(
+                "ModelNotServable", f"{model.id}: {model.refusal}", field="spec.model"
+            )
+        return model
+    if "/" in spec.model:
+        return None
+    offered = catalog.nearest(spec.model)
+    fix = (
+        f"Did you mean {', '.join(offered[:3])}? `llamactl models` lists all"
+        if offered
+        else "See `llamactl models`"
+    )
+    raise PlanRefused(
+        "UnknownModel",
+        f"{spec.model!r} is neither a catalogue id nor org/repo",
+        field="spec.model",
+        fix=fix,
+    )
+
+
+def known_shape(
+    spec: LlamaDeploymentSpec, model: Model | None, weights: Object | None
+) -> tuple[Shape, int] | None:
+    """Shape and bytes: the catalogue's, unless the source is another repository."""
+    if model is not None and not _other_repo(spec, model):
+        return model.shape, model.weights_bytes
+    status = (weights or {}).get("status", {})
+    if not status.get("shape", {}).get("numLayers"):
+        return None
+    return Shape.from_status(status["shape"]), int(status.get("bytes", 0))
+
+
+def _other_repo(spec: LlamaDeploymentSpec, model: Model) -> bool:
+    if spec.weights_ref is not None:
+        return False
+    source = spec.source.hugging_face if spec.source else None
+    return bool(source and source.repo and source.repo != model.hf_repo)
+
+
+def _plan(
+    spec: LlamaDeploymentSpec, known: tuple[Shape, int], nodes: list[Object], current: str
+) -> Plan:
+    if spec.engine.device == "cpu":
+        return plan(request(spec, known, None, 1))
+    offers = cards(spec, nodes)
+    kept = [offer for offer in offers if offer.gpu.product == current]
+    plans, refusals = [], []
+    for offer in kept or offers:
+        try:
+            plans.append(plan(request(spec, known, offer.gpu, offer.per_node)))
+        except PlanRefused as refused:
+            refusals.append(refused)
+    if not plans:
+        raise refusals[0]
+    return min(plans, key=lambda found: found.gpus)
+
+
+def cards(spec: LlamaDeploymentSpec, nodes: list[Object]) -> list[Cards]:
+    """The GPUs to plan for: as the spec says, else as the matching nodes' labels say.
+
+    Raises PlanRefused (GPUUnknown) when neither tells.
+    """
+    memory = parse_bytes(spec.gpu.memory, "spec.gpu.memory") if spec.gpu.memory else None
+    labelled = _labelled(spec, nodes)
+    if spec.gpu.product or memory:
+        return [_named(spec.gpu.product or "", memory, labelled)]
+    if not labelled:
+        raise PlanRefused(
+            "GPUUnknown",
+            "no node that matches spec.scheduling.nodeSelector tells its GPU by the label "
+            + _PRODUCT,
+            field="spec.gpu.product",
+            fix="Set it, or spec.gpu.memory, or install GPU feature discovery",
+        )
+    return [_from_labels(product, group) for product, group in sorted(labelled.items())]
+
+
+def _labelled(spec: LlamaDeploymentSpec, nodes: list[Object]) -> dict[str, list[Mapping[str, str]]]:
+    found: dict[str, list[Mapping[str, str]]] = {}
+    wanted = spec.scheduling.node_selector
+    for node in nodes:
+        node_labels = node["metadata"].get("labels", {})
+        matches = all(node_labels.get(key) == value for key, value in wanted.items())
+        if matches and _PRODUCT in node_labels:
+            found.setdefault(node_labels[_PRODUCT], []).append(node_labels)
+    return found
+
+
+def _named(
+    product: str, memory: int | None, labelled: Mapping[str, list[Mapping[str, str]]]
+) -> Cards:
+    if product in labelled and memory is None:
+        return _from_labels(product, labelled[product])
+    return Cards(gpus.find(product, memory), 8)
+
+
+def _from_labels(product: str, group: list[Mapping[str, str]]) -> Cards:
+    counts = [int(entry[_COUNT]) for entry in group if entry.get(_COUNT, "").isdigit()]
+    return Cards(gpus.find(product, _label_memory(group)), max(counts, default=8))
+
+
+def _label_memory(group: list[Mapping[str, str]]) -> int | None:
+    # The device plugin's label is in MiB of the whole card, a little above what CUDA reports,
+    # so the table's figure is kept where the product is in the table.
+    values = Counter(entry[_MEMORY] for entry in group if entry.get(_MEMORY, "").isdigit())
+    return int(values.most_common(1)[0][0]) * MIB if values else None
+
+
+def request(
+    spec: LlamaDeploymentSpec, known: tuple[Shape, int], gpu: Gpu | None, per_node: int
+) -> Request:
+    """A spec's pins as a request to the planner."""
+    shape, size = known
+    sizing = spec.sizing
+    return Request(
+        model_name=spec.model,
+        shape=shape,
+        weights_bytes=size,
+        device=spec.engine.device,
+        gpu=gpu,
+        gpus_per_node=per_node,
+        gpu_count=spec.gpu.count,
+        tensor_parallel=sizing.tensor_parallel,
+        pipeline_parallel=sizing.pipeline_parallel,
+        nodes=1,
+        max_model_len=sizing.max_model_len,
+        max_num_seqs=sizing.max_num_seqs,
+        max_num_batched_tokens=sizing.max_num_batched_tokens,
+        gpu_memory_utilization=sizing.gpu_memory_utilization,
+        dtype=sizing.dtype,
+        quantization=sizing.quantization,
+        kv_cache_dtype=sizing.kv_cache_dtype,
+        enforce_eager=spec.engine.enforce_eager,
+        objective=sizing.objective,
+        vllm_version=engine_version(spec),
+    )
+
+
+def engine_version(spec: LlamaDeploymentSpec) -> str:
+    """The vLLM version that flags and figures are for."""
+    tagged = versions.version_of_image(spec.engine.image or "")
+    return spec.engine.version or tagged or versions.default_version(spec.engine.device)
+
+
+def engine_image(spec: LlamaDeploymentSpec) -> str:
+    """The image to run: the user's, or the default of the device."""
+    return spec.engine.image or versions.default_image(spec.engine.device)

@@ -1,0 +1,42 @@
+"""The kinds that the operator reads and writes."""
+
+from __future__ import annotations
+
+from llama_operator.api.v1alpha1 import GROUP, VERSION
+from llama_operator.runtime.resource import Resource
+
+DEPLOYMENTS = Resource(GROUP, VERSION, "llamadeployments", "LlamaDeployment")
+WEIGHTS = Resource(GROUP, VERSION, "llamaweights", "LlamaWeights")
+SERVERS = Resource("apps", "v1", "deployments", "Deployment")
+SERVICES = Resource("", "v1", "services", "Service")
+POLICIES = Resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy")
+BUDGETS = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
+JOBS = Resource("batch", "v1", "jobs", "Job")
+CLAIMS = Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
+PODS = Resource("", "v1", "pods", "Pod")
+NODES = Resource("", "v1", "nodes", "Node", namespaced=False)
+STORAGE_CLASSES = Resource(
+    "storage.k8s.io", "v1", "storageclasses", "StorageClass", namespaced=False
+)
+SECRETS = Resource("", "v1", "secrets", "Secret")
+ACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount")
+ROLES = Resource("rbac.authorization.k8s.io", "v1", "roles", "Role")
+BINDINGS = Resource("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding")
+
+# Watched with our label only; the rest is written beside the fetch Job and read by name.
+SERVING_CHILDREN = (SERVERS, SERVICES, POLICIES, BUDGETS)
+WEIGHTS_CHILDREN = (JOBS, CLAIMS)
+
+BY_KIND = {
+    resource.kind: resource
+    for resource in (
+        *SERVING_CHILDREN,
+        *WEIGHTS_CHILDREN,
+        ACCOUNTS,
+        ROLES,
+        BINDINGS,
+        DEPLOYMENTS,
+        WEIGHTS,
+        SECRETS,
+    )
+}

@@ -1,0 +1,84 @@
+"""Everything a decision looks at, gathered first, from caches where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from llama_operator.api.v1alpha1 import LlamaDeploymentSpec, LlamaWeightsSpec
+from llama_operator.catalog.catalog import Catalog
+from llama_operator.render.inputs import Owner, Settings
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class SecretView:
+    """What may be known of a Secret: whether it is there, whose it is, and its entries' names."""
+
+    name: str
+    exists: bool = False
+    entries: frozenset[str] = frozenset()
+    owner_uids: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class World:
+    """What is the same for every object: catalogue, settings, nodes, classes, the time."""
+
+    catalog: Catalog
+    settings: Settings
+    nodes: tuple[Object, ...]
+    storage_classes: tuple[Object, ...]
+    now: datetime
+
+
+@dataclass(frozen=True)
+class DeploymentView:
+    """A LlamaDeployment and all that belongs to it."""
+
+    raw: Object
+    spec: LlamaDeploymentSpec
+    world: World
+    weights: Object | None = None
+    children: Mapping[tuple[str, str], Object] = field(default_factory=dict)
+    pods: tuple[Object, ...] = ()
+    key: SecretView | None = None
+
+    @property
+    def owner(self) -> Owner:
+        """The owner of the children."""
+        return owner_of(self.raw)
+
+
+@dataclass(frozen=True)
+class WeightsView:
+    """A LlamaWeights and all that belongs to it."""
+
+    raw: Object
+    spec: LlamaWeightsSpec
+    world: World
+    users: tuple[str, ...] = ()
+    children: Mapping[tuple[str, str], Object] = field(default_factory=dict)
+    pods: tuple[Object, ...] = ()
+    token: SecretView | None = None
+    # The claim that spec.storage.claimName names, where it names one.
+    named_claim: Object | None = None
+
+    @property
+    def owner(self) -> Owner:
+        """The owner of the children."""
+        return owner_of(self.raw)
+
+    @property
+    def status(self) -> Object:
+        """The status as it was last written."""
+        return dict(self.raw.get("status", {}))
+
+
+def owner_of(raw: Object) -> Owner:
+    """The identity of a custom resource."""
+    meta = raw["metadata"]
+    return Owner(raw["kind"], meta["namespace"], meta["name"], meta["uid"])

@@ -1,0 +1,189 @@
+"""The status of a LlamaDeployment: a pure function of what was seen and decided."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llama_operator.api import labels
+from llama_operator.api.conditions import Condition, Status, merge
+from llama_operator.diagnose import pods as diagnose
+from llama_operator.reconcile.actions import Failure
+from llama_operator.reconcile.decide import Decision
+from llama_operator.reconcile.ownership import changed
+from llama_operator.reconcile.snapshot import DeploymentView, Object
+from llama_operator.render import secret
+from llama_operator.render.meta import selector
+from llama_operator.render.weights import weights_name
+
+
+def build(view: DeploymentView, decision: Decision, failure: Failure | None, now: str) -> Object:
+    """The whole status; equal to the old one when nothing has changed."""
+    server = view.children.get(("Deployment", view.owner.name))
+    generation = int(view.raw["metadata"].get("generation", 0))
+    conditions = _conditions(view, decision, server, failure)
+    old = view.raw.get("status", {})
+    status: Object = {
+        "observedGeneration": generation,
+        "conditions": merge(old.get("conditions", []), conditions, generation, now),
+        **_counts(server),
+        "selector": ",".join(f"{k}={v}" for k, v in selector(view.owner, labels.SERVER).items()),
+        "weights": _weights(view),
+        "endpoint": _endpoint(view),
+    }
+    planned = decision.judgement.plan
+    if planned is not None:
+        status["plan"] = planned.to_status()
+    elif server is not None and "plan" in old:
+        status["plan"] = old["plan"]  # of the servers that still run
+    return status
+
+
+def _counts(server: Object | None) -> Object:
+    live = (server or {}).get("status", {})
+    names = ("replicas", "readyReplicas", "updatedReplicas")
+    return {name: int(live.get(name, 0)) for name in names}
+
+
+def _weights(view: DeploymentView) -> Object:
+    digest = (view.weights or {}).get("status", {}).get("digest", "")
+    name = weights_name(view.spec) if view.weights or view.spec.weights_ref else ""
+    return {"name": name, "digest": digest}
+
+
+def _endpoint(view: DeploymentView) -> Object:
+    spec, owner = view.spec, view.owner
+    host = f"{owner.name}.{owner.namespace}.svc"
+    return {
+        "url": f"http://{host}:{spec.endpoint.port}/v1",
+        "servedModelName": spec.endpoint.served_model_name or spec.model,
+        "secretName": secret.secret_name(owner.name, spec) if spec.auth.mode == "APIKey" else "",
+    }
+
+
+def _conditions(
+    view: DeploymentView, decision: Decision, server: Object | None, failure: Failure | None
+) -> list[Condition]:
+    cause = diagnose.worst(view.pods)
+    degraded = _degraded(decision, server, failure, cause)
+    available = _available(view, server, degraded)
+    progressing = _progressing(view, decision, server)
+    parts = [decision.judgement.condition, decision.weights_ready, available, progressing]
+    return [_ready(view, [*parts, degraded]), *parts, degraded]
+
+
+def _ready(view: DeploymentView, parts: list[Condition]) -> Condition:
+    *good, degraded = parts
+    for condition in good:
+        if condition.status != "True" or condition.reason in (
+            "RollingOut",
+            "Starting",
+            "ScalingUp",
+        ):
+            status: Status = "Unknown" if condition.status == "Unknown" else "False"
+            return _unmet(status, condition, degraded)
+    if degraded.status == "True":
+        return Condition("Ready", "False", degraded.reason, degraded.message)
+    if view.spec.replicas == 0:
+        return Condition("Ready", "True", "ScaledToZero", "spec.replicas is 0")
+    return Condition("Ready", "True", "Serving", f"All {view.spec.replicas} replicas answer")
+
+
+def _unmet(status: Status, condition: Condition, degraded: Condition) -> Condition:
+    if degraded.status == "True" and condition.type in ("Available", "Progressing"):
+        return Condition("Ready", "False", degraded.reason, degraded.message)
+    return Condition("Ready", status, condition.reason, condition.message)
+
+
+def _available(view: DeploymentView, server: Object | None, degraded: Condition) -> Condition:
+    wanted = view.spec.replicas
+    ready = int((server or {}).get("status", {}).get("readyReplicas", 0))
+    if wanted == 0 and server is not None:
+        return Condition("Available", "True", "ScaledToZero", "spec.replicas is 0")
+    floor = max(1, wanted - _count(view.spec.disruption.max_unavailable, wanted))
+    if ready >= floor and wanted > 0:
+        return Condition(
+            "Available",
+            "True",
+            "MinimumReplicasReady",
+            f"At least {floor} of {wanted} replicas answer",
+        )
+    why = degraded.message if degraded.status == "True" else f"{ready} of {wanted} replicas answer"
+    return Condition("Available", "False", "NoReplicaReady", why)
+
+
+def _count(value: int | str, of: int) -> int:
+    """A number of replicas, or a percentage of them rounded up as Kubernetes does."""
+    return value if isinstance(value, int) else -(-int(value.rstrip("%")) * of // 100)
+
+
+def _progressing(view: DeploymentView, decision: Decision, server: Object | None) -> Condition:
+    def say(status: Status, reason: str, message: str) -> Condition:
+        return Condition("Progressing", status, reason, message)
+
+    if view.spec.paused:
+        return say("False", "Paused", "spec.paused is true: nothing is changed")
+    if server is None:
+        return say("Unknown", "Starting", "Servers are made when Planned and WeightsReady are True")
+    live, wanted = server.get("status", {}), view.spec.replicas
+    if _stalled(live):
+        return say("False", "StartupStalled", "No replica became ready within its startup budget")
+    if not _current(decision, server) or live.get("updatedReplicas", 0) < min(
+        wanted, live.get("replicas", 0)
+    ):
+        return say("True", "RollingOut", "Replicas are being replaced by this generation")
+    if live.get("readyReplicas", 0) < wanted or live.get("replicas", 0) != wanted:
+        return _waiting(view, say)
+    return say("True", "RolloutComplete", f"All {wanted} replicas are of this generation")
+
+
+def _waiting(view: DeploymentView, say: Any) -> Condition:
+    cause = diagnose.worst(view.pods)
+    if cause is not None and cause.reason == "Unschedulable":
+        found: Condition = say("False", "WaitingForGPUs", cause.message)
+    else:
+        found = say("True", "Starting", "Replicas are starting")
+    return found
+
+
+def _current(decision: Decision, server: Object) -> bool:
+    wanted = [obj for obj in decision.desired if obj["kind"] == "Deployment"]
+    meta, live = server["metadata"], server.get("status", {})
+    observed = live.get("observedGeneration") == meta.get("generation")
+    return observed and not any(changed(obj, server) for obj in wanted)
+
+
+def _stalled(live: Object) -> bool:
+    return any(
+        c.get("type") == "Progressing" and c.get("reason") == "ProgressDeadlineExceeded"
+        for c in live.get("conditions", ())
+    )
+
+
+def _degraded(
+    decision: Decision, server: Object | None, failure: Failure | None, cause: diagnose.Cause | None
+) -> Condition:
+    for reason, message in _problems(decision, server, failure, cause):
+        return Condition("Degraded", "True", reason, message)
+    return Condition("Degraded", "False", "Healthy", "Nothing is known to be wrong")
+
+
+def _problems(
+    decision: Decision, server: Object | None, failure: Failure | None, cause: diagnose.Cause | None
+) -> list[tuple[str, str]]:
+    found = []
+    if failure is not None:
+        found.append((failure.reason, failure.message))
+    if decision.blocked is not None:
+        found.append(decision.blocked)
+    if cause is not None:
+        found.append((cause.reason, cause.message))
+    return found + _replica_failure(server)
+
+
+def _replica_failure(server: Object | None) -> list[tuple[str, str]]:
+    for condition in (server or {}).get("status", {}).get("conditions", ()):
+        if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
+            text = condition.get("message", "")
+            reason = "QuotaExceeded" if "exceeded quota" in text else "AdmissionRefused"
+            return [(reason, text)]
+    return []

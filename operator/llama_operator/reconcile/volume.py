@@ -1,0 +1,71 @@
+"""`VolumeReady`: whether the claim can exist, is bound, and is large enough."""
+
+from __future__ import annotations
+
+from llama_operator.api.conditions import Condition
+from llama_operator.api.quantity import human_bytes, parse_bytes
+from llama_operator.reconcile.snapshot import Object, WeightsView
+from llama_operator.render.inputs import Fetching
+
+_DEFAULT = "storageclass.kubernetes.io/is-default-class"
+
+
+def volume_condition(view: WeightsView, fetching: Fetching) -> Condition:
+    """What is known of the claim before and while the fetch runs."""
+    storage = view.spec.storage
+    named = storage.claim_name if storage else ""
+    found = (
+        view.named_claim if named else view.children.get(("PersistentVolumeClaim", fetching.claim))
+    )
+    if found is not None:
+        return _claim_condition(found, int(view.status.get("bytes", 0)))
+    if named:
+        return _bad(
+            "ClaimMissing",
+            f"spec.storage.claimName: there is no PersistentVolumeClaim {named!r}; make it, or remove "
+            "the field to get one",
+        )
+    return _class_condition(view)
+
+
+def _bad(reason: str, message: str) -> Condition:
+    return Condition("VolumeReady", "False", reason, message)
+
+
+def _class_condition(view: WeightsView) -> Condition:
+    classes = view.world.storage_classes
+    names = sorted(entry["metadata"]["name"] for entry in classes)
+    wanted = view.spec.storage.storage_class_name if view.spec.storage else ""
+    if wanted and wanted not in names:
+        known = f"there are: {', '.join(names)}" if names else "there is none"
+        return _bad(
+            "StorageClassMissing",
+            f"spec.storage.storageClassName: there is no StorageClass {wanted!r}; {known}",
+        )
+    if not wanted and not any(_is_default(entry) for entry in classes):
+        return _bad(
+            "StorageClassMissing",
+            "spec.storage.storageClassName: the cluster has no default StorageClass; "
+            + (f"set one of: {', '.join(names)}" if names else "install one"),
+        )
+    return Condition("VolumeReady", "Unknown", "WaitingForConsumer", "The claim is being made")
+
+
+def _is_default(storage_class: Object) -> bool:
+    annotations = storage_class["metadata"].get("annotations", {})
+    return bool(annotations.get(_DEFAULT) == "true")
+
+
+def _claim_condition(found: Object, needed: int) -> Condition:
+    name = found["metadata"]["name"]
+    status = found.get("status", {})
+    if status.get("phase") != "Bound":
+        return _bad("WaitingForConsumer", f"PersistentVolumeClaim {name} is not bound yet")
+    size = parse_bytes(status.get("capacity", {}).get("storage", "0"))
+    if size < needed:
+        return _bad(
+            "TooSmall",
+            f"spec.storage.size: PersistentVolumeClaim {name} has {human_bytes(size)}, the checkpoint "
+            f"needs {human_bytes(needed)}; enlarge it",
+        )
+    return Condition("VolumeReady", "True", "Bound", f"PersistentVolumeClaim {name} is bound")

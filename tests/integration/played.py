@@ -1,0 +1,89 @@
+"""Plays the kubelet on a control plane without nodes: pods end, or become ready, as a test says.
+
+Everything else is real: the Job and Deployment controllers, the garbage collector, RBAC.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from tests.support.cluster import Cluster
+from tests.support.stack import Stack, wait_for
+
+Object = dict[str, Any]
+
+
+class Kubelet:
+    """Sets the status of pods through the API server, as a kubelet does."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+
+    @property
+    def cluster(self) -> Cluster:
+        """The cluster that is played on."""
+        return self.stack.cluster
+
+    def pod(self, selector: str, seconds: float = 20) -> Object:
+        """The first pod of a selector that has not ended, as soon as there is one."""
+
+        def running() -> Object | None:
+            pods = self.stack.list("pods", "default", "-l", selector)
+            alive = [
+                pod
+                for pod in pods
+                if pod.get("status", {}).get("phase") in (None, "Pending", "Running")
+            ]
+            return alive[0] if alive else None
+
+        found: Object = wait_for(running, seconds, f"a pod with {selector}")
+        return found
+
+    def end(self, selector: str, result: Object, code: int = 0) -> None:
+        """End the pod of a Job with a termination message."""
+        state = {
+            "terminated": {"exitCode": code, "finishedAt": now(), "message": json.dumps(result)}
+        }
+        phase = "Succeeded" if code == 0 else "Failed"
+        self._set(self.pod(selector), phase, state, ready=False)
+
+    def ready(self, selector: str) -> None:
+        """Let a server's pod become ready."""
+        self._set(self.pod(selector), "Running", {"running": {"startedAt": now()}}, ready=True)
+
+    def wait(self, selector: str, reason: str, message: str = "") -> None:
+        """Let a pod's container wait for a reason such as ErrImagePull."""
+        state = {"waiting": {"reason": reason, "message": message}}
+        self._set(self.pod(selector), "Pending", state, ready=False)
+
+    def _set(self, pod: Object, phase: str, state: Object, *, ready: bool) -> None:
+        container = pod["spec"]["containers"][0]
+        status: Object = {
+            "phase": phase,
+            "conditions": [
+                {"type": kind, "status": "True" if ready else "False", "lastTransitionTime": now()}
+                for kind in ("Ready", "ContainersReady")
+            ],
+            "containerStatuses": [
+                {
+                    "name": container["name"],
+                    "image": container["image"],
+                    "imageID": "",
+                    "ready": ready,
+                    "restartCount": 0,
+                    "state": state,
+                }
+            ],
+        }
+        name = pod["metadata"]["name"]
+        patch = json.dumps({"status": status})
+        self.cluster.kubectl(
+            "patch", "pod", name, "--subresource=status", "--type=merge", "-p", patch
+        )
+
+
+def now() -> str:
+    """RFC 3339, to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

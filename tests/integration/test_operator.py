@@ -1,0 +1,360 @@
+"""The operator on a real API server, with its own service account; only the kubelet is played."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.integration.played import Kubelet
+from tests.support.builders import COMMIT, DIGEST, H100
+from tests.support.cluster import Cluster, ClusterError
+from tests.support.stack import OPERATOR, Stack, wait_for
+
+pytestmark = pytest.mark.cluster
+Object = dict[str, Any]
+ACCESSIBLE = {
+    "ok": True,
+    "commit": COMMIT,
+    "bytes": 16_060_556_376,
+    "files": 12,
+    "format": "safetensors",
+}
+FETCHED = {**ACCESSIBLE, "digest": DIGEST}
+SHAPE = {
+    "architecture": "LlamaForCausalLM", "numLayers": 30, "hiddenSize": 576, "numAttentionHeads": 9,
+    "numKVHeads": 3, "headDim": 64, "intermediateSize": 1536, "vocabSize": 49152, "maxPosition": 8192,
+    "tiedEmbeddings": True, "dtype": "bfloat16", "quantization": "",
+}  # fmt: skip
+CLASS = {
+    "apiVersion": "storage.k8s.io/v1",
+    "kind": "StorageClass",
+    "metadata": {
+        "name": "standard",
+        "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
+    },
+    "provisioner": "example.com/none",
+    "volumeBindingMode": "WaitForFirstConsumer",
+}
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A control plane with the operator beside it."""
+    with Cluster.control_plane(tmp_path_factory.mktemp("operator") / "cluster") as cluster:
+        made = Stack(cluster)
+        made.install()
+        cluster.kubectl("apply", "-f", "-", input=json.dumps(CLASS))
+        start(made)
+        yield made
+
+
+@pytest.fixture
+def kubelet(stack: Stack) -> Kubelet:
+    return Kubelet(stack)
+
+
+@pytest.fixture(autouse=True)
+def clean(stack: Stack) -> Iterator[None]:
+    yield
+    for kind in ("llamas", "llamaweights"):
+        stack.cluster.kubectl("delete", kind, "--all", "--timeout=30s")
+    wait_for(
+        lambda: not children(stack, "jobs,pods,deployments,services"),
+        40,
+        "children to be collected",
+    )
+
+
+def start(stack: Stack) -> None:
+    stack.start_operator("https://hub.invalid", "--weights-runtime-class=")
+
+
+def apply(stack: Stack, name: str = "web", kind: str = "LlamaDeployment", **spec: Any) -> None:
+    base = {"model": "llama-3.1-8b-instruct"} | (
+        {"gpu": {"product": H100}} if kind == "LlamaDeployment" else {}
+    )
+    obj = {
+        "apiVersion": "llamactl.dev/v1alpha1",
+        "kind": kind,
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {**base, **spec},
+    }
+    stack.cluster.kubectl("apply", "-f", "-", input=json.dumps(obj))
+
+
+def reaches(
+    stack: Stack,
+    which: str,
+    reason: str,
+    name: str = "web",
+    kind: str = "llama",
+    seconds: float = 20,
+) -> Object:
+    """The condition, once it has this reason."""
+
+    def found() -> Object | None:
+        condition = stack.condition(kind, name, which)
+        return condition if condition.get("reason") == reason else None
+
+    try:
+        condition: Object = wait_for(found, seconds, f"{which}={reason}")
+    except TimeoutError as error:
+        status = stack.get(kind, name).get("status")
+        raise AssertionError(
+            f"{error}\n{json.dumps(status, indent=1)}\n{stack.log(OPERATOR)[-3000:]}"
+        ) from None
+    return condition
+
+
+def weights_of(stack: Stack, name: str = "web") -> str:
+    return str(
+        wait_for(
+            lambda: stack.get("llama", name).get("status", {}).get("weights", {}).get("name"),
+            20,
+            "weights",
+        )
+    )
+
+
+def serve(stack: Stack, kubelet: Kubelet, **spec: Any) -> str:
+    """Bring a deployment to Ready; returns the name of its weights."""
+    apply(stack, **spec)
+    kubelet.end("app.kubernetes.io/component=preflight", {**ACCESSIBLE, "shape": SHAPE})
+    kubelet.end("app.kubernetes.io/component=fetch", FETCHED)
+    kubelet.ready("app.kubernetes.io/component=server")
+    reaches(stack, "Ready", "Serving")
+    return weights_of(stack)
+
+
+OURS = ("-l", "app.kubernetes.io/managed-by=llama-operator")
+
+
+def children(stack: Stack, kinds: str) -> list[Object]:
+    """Objects of these kinds that the operator made."""
+    return stack.list(kinds, "default", *OURS)
+
+
+def versions(stack: Stack) -> dict[str, str]:
+    kinds = (
+        "llamas,llamaweights,jobs,pods,deployments,services,networkpolicies,persistentvolumeclaims"
+    )
+    return {
+        f"{o['kind']}/{o['metadata']['name']}": o["metadata"]["resourceVersion"]
+        for o in stack.list(kinds)
+    }
+
+
+def test_the_whole_way_and_what_is_left_afterwards(stack: Stack, kubelet: Kubelet) -> None:
+    weights = serve(stack, kubelet)
+    status = stack.get("llama", "web")["status"]
+    assert status["plan"]["tensorParallel"] == 1
+    assert status["endpoint"]["url"] == "http://web.default.svc:8000/v1"
+    assert (status["replicas"], status["readyReplicas"]) == (1, 1)
+    assert stack.get("llamaweights", weights)["status"]["digest"] == DIGEST
+    wait_for(lambda: not stack.list("jobs"), 20, "finished Jobs to be deleted")
+    stack.cluster.kubectl("wait", "--for=condition=Ready", "llama/web", "--timeout=5s")
+    stack.cluster.kubectl("delete", "llama", "web")
+    wait_for(
+        lambda: not children(stack, "deployments,services,networkpolicies,pods"),
+        60,  # the garbage collector looks for new kinds each 30 s
+        "garbage collection",
+    )
+    kept = stack.get("llamaweights", weights)
+    assert wait_for(
+        lambda: stack.get("llamaweights", weights)["status"].get("unusedSince"), 10, "unusedSince"
+    )
+    assert kept["spec"]["retention"] == {"policy": "Delete", "afterUnused": "24h"}
+
+
+def test_at_rest_and_after_a_restart_nothing_is_written(stack: Stack, kubelet: Kubelet) -> None:
+    serve(stack, kubelet)
+    wait_for(lambda: not stack.list("jobs"), 20, "finished Jobs to be deleted")
+    time.sleep(2)
+    before = versions(stack)
+    stack.stop(OPERATOR)
+    start(stack)
+    time.sleep(3)
+    assert versions(stack) == before
+
+
+def test_an_edit_of_a_child_is_undone_and_a_deleted_child_made_again(
+    stack: Stack, kubelet: Kubelet
+) -> None:
+    serve(stack, kubelet)
+    stack.cluster.kubectl("scale", "deployment/web", "--replicas=5")
+    wait_for(lambda: stack.get("deployment", "web")["spec"]["replicas"] == 1, 15, "1 replica again")
+    patch = json.dumps({"spec": {"selector": {"app.kubernetes.io/component": "elsewhere"}}})
+    stack.cluster.kubectl("patch", "service", "web", "-p", patch)
+    wait_for(
+        lambda: "server" in stack.get("service", "web")["spec"]["selector"].values(),
+        15,
+        "the selector",
+    )
+    stack.cluster.kubectl("delete", "networkpolicy", "web")
+    wait_for(lambda: stack.list("networkpolicies"), 15, "the NetworkPolicy")
+
+
+def test_scale_by_the_scale_subresource(stack: Stack, kubelet: Kubelet) -> None:
+    serve(stack, kubelet)
+    stack.cluster.kubectl("scale", "llama/web", "--replicas=2")
+    wait_for(lambda: stack.get("deployment", "web")["spec"]["replicas"] == 2, 15, "2 replicas")
+    assert stack.get("pdb", "web")["spec"]["maxUnavailable"] == 1
+    stack.cluster.kubectl("scale", "llama/web", "--replicas=0")
+    reaches(stack, "Ready", "ScaledToZero")
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "Service", "Secret"])
+def test_a_strangers_object_of_the_same_name_is_left_alone(
+    stack: Stack, kubelet: Kubelet, kind: str
+) -> None:
+    name = "web-api-key" if kind == "Secret" else "web"
+    stranger = STRANGERS[kind]
+    obj = {**stranger, "kind": kind, "metadata": {"name": name, "namespace": "default"}}
+    stack.cluster.kubectl("apply", "-f", "-", input=json.dumps(obj))
+    before = stack.get(kind, name)
+    try:
+        apply(stack)
+        if kind != "Secret":
+            kubelet.end("app.kubernetes.io/component=preflight", {**ACCESSIBLE, "shape": SHAPE})
+            kubelet.end("app.kubernetes.io/component=fetch", FETCHED)
+        condition = reaches(stack, "Degraded", "ObjectNotOwned")
+        assert f"{kind} {name}" in condition["message"]
+        after = stack.get(kind, name)
+        assert (after.get("spec"), after.get("data")) == (before.get("spec"), before.get("data"))
+        assert "ownerReferences" not in after["metadata"]
+    finally:
+        stack.cluster.kubectl("delete", kind, name)
+
+
+STRANGERS: dict[str, Object] = {
+    "Secret": {"apiVersion": "v1", "stringData": {"mine": "x"}},
+    "Service": {"apiVersion": "v1", "spec": {"ports": [{"port": 1}]}},
+    "Deployment": {
+        "apiVersion": "apps/v1",
+        "spec": {
+            "replicas": 0,
+            "selector": {"matchLabels": {"a": "b"}},
+            "template": {
+                "metadata": {"labels": {"a": "b"}},
+                "spec": {"containers": [{"name": "c", "image": "x"}]},
+            },
+        },
+    },
+}
+
+REFUSED: list[tuple[Object, str, str, str]] = [
+    ({"model": "70b"}, "Planned", "UnknownModel", "llama-3.3-70b-instruct"),
+    ({"gpu": {"product": H100, "count": 3}}, "Planned", "InvalidParallelism", "not divisible by 3"),
+    ({"sizing": {"maxModelLen": 999999}}, "Planned", "ContextTooLong", "131,072"),
+    ({"auth": {"secretName": "nope"}}, "Degraded", "SecretMissing", "there is no Secret 'nope'"),
+    ({"weightsRef": {"name": "nope"}}, "WeightsReady", "NotFound", "'nope'"),
+]
+
+
+@pytest.mark.parametrize(("spec", "which", "reason", "words"), REFUSED)
+def test_what_cannot_be_is_said_within_two_seconds_and_makes_no_child(
+    stack: Stack, spec: Object, which: str, reason: str, words: str
+) -> None:
+    apply(stack, **spec)
+    condition = reaches(stack, which, reason, seconds=2)
+    assert words in condition["message"]
+    assert not children(stack, "deployments,services,jobs,persistentvolumeclaims,llamaweights")
+
+
+def test_a_storage_class_that_does_not_exist(stack: Stack, kubelet: Kubelet) -> None:
+    apply(stack, storage={"storageClassName": "nope"})
+    kubelet.end("app.kubernetes.io/component=preflight", {**ACCESSIBLE, "shape": SHAPE})
+    name = weights_of(stack)
+    condition = reaches(stack, "VolumeReady", "StorageClassMissing", name, "llamaweights")
+    assert "standard" in condition["message"]
+    assert not stack.list("persistentvolumeclaims")
+    reaches(stack, "WeightsReady", "VolumeNotUsable")
+
+
+def test_a_missing_token_is_noticed_when_it_comes(stack: Stack, kubelet: Kubelet) -> None:
+    apply(stack, source={"huggingFace": {"tokenSecretRef": {"name": "hf"}}})
+    name = weights_of(stack)
+    reaches(stack, "Accessible", "SecretMissing", name, "llamaweights", seconds=3)
+    assert not stack.list("jobs")
+    stack.cluster.kubectl(
+        "create", "secret", "generic", "hf", "--from-literal=token=hf_secretsecret"
+    )
+    try:
+        kubelet.end("app.kubernetes.io/component=preflight", {**ACCESSIBLE, "shape": SHAPE})
+        assert "hf_secretsecret" not in json.dumps(stack.list("jobs,pods,events")) + stack.log(
+            OPERATOR
+        )
+    finally:
+        stack.cluster.kubectl("delete", "secret", "hf")
+
+
+def test_an_unknown_repository_is_planned_from_its_own_shape(
+    stack: Stack, kubelet: Kubelet
+) -> None:
+    apply(stack, model="someone/nine-heads", gpu={"product": H100, "count": 2})
+    reaches(stack, "Planned", "WaitingForShape")
+    kubelet.end("app.kubernetes.io/component=preflight", {**ACCESSIBLE, "shape": SHAPE})
+    condition = reaches(stack, "Planned", "InvalidParallelism")
+    assert "9 attention heads are not divisible by 2" in condition["message"]
+
+
+def test_two_deployments_share_one_copy(stack: Stack, kubelet: Kubelet) -> None:
+    name = serve(stack, kubelet)
+    apply(stack, "second", replicas=0)
+    reaches(stack, "WeightsReady", "Ready", "second")
+    assert weights_of(stack, "second") == name
+    users = ["second", "web"]
+    assert wait_for(
+        lambda: stack.get("llamaweights", name)["status"]["usedBy"] == users, 10, "both users"
+    )
+    stack.cluster.kubectl("delete", "llamaweights", name, "--wait=false")
+    time.sleep(1)
+    assert stack.get("llamaweights", name)["metadata"]["deletionTimestamp"], (
+        "held while it is in use"
+    )
+    stack.cluster.kubectl("delete", "llama", "second", "web")
+    wait_for(lambda: not stack.list("llamaweights"), 20, "the copy to go with its last user")
+
+
+def test_causes_of_pods_reach_the_conditions(stack: Stack, kubelet: Kubelet) -> None:
+    apply(stack)
+    kubelet.end("app.kubernetes.io/component=preflight", {**ACCESSIBLE, "shape": SHAPE})
+    kubelet.end("app.kubernetes.io/component=fetch", FETCHED)
+    condition = reaches(stack, "Degraded", "Unschedulable")
+    assert "no nodes available" in condition["message"]
+    kubelet.wait("app.kubernetes.io/component=server", "ErrImagePull")
+    condition = reaches(stack, "Degraded", "ImagePullFailed")
+    assert "vllm/vllm-openai" in condition["message"]
+    assert reaches(stack, "Ready", "ImagePullFailed")["status"] == "False"
+
+
+def test_a_quota_is_named(stack: Stack, kubelet: Kubelet) -> None:
+    quota = {
+        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q", "namespace": "default"},
+        "spec": {"hard": {"requests.nvidia.com/gpu": "0"}},
+    }  # fmt: skip
+    stack.cluster.kubectl("apply", "-f", "-", input=json.dumps(quota))
+    try:
+        apply(stack)
+        kubelet.end("app.kubernetes.io/component=preflight", {**ACCESSIBLE, "shape": SHAPE})
+        kubelet.end("app.kubernetes.io/component=fetch", FETCHED)
+        condition = reaches(stack, "Degraded", "QuotaExceeded")
+        assert "requests.nvidia.com/gpu" in condition["message"]
+    finally:
+        stack.cluster.kubectl("delete", "resourcequota", "q")
+
+
+def test_the_operator_may_not_list_secrets_nor_write_a_spec(stack: Stack) -> None:
+    account = "--as=system:serviceaccount:llama-system:llama-operator"
+    for verb, what in (
+        ("list", "secrets"), ("watch", "secrets"), ("delete", "secrets"), ("patch", "secrets"),
+        ("patch", "llamadeployments"), ("update", "llamadeployments"), ("delete", "llamadeployments"),
+        ("create", "pods"), ("create", "pods/exec"), ("create", "clusterroles"),
+    ):  # fmt: skip
+        with pytest.raises(ClusterError):
+            stack.cluster.kubectl("auth", "can-i", verb, what, account, "--quiet")
+    for verb in ("get", "create"):
+        stack.cluster.kubectl("auth", "can-i", verb, "secrets", account, "--quiet")
