@@ -1,1 +1,1 @@
-""""""
+"""Where checkpoints come from; every source lists files and opens ranges of them."""

@@ -1,0 +1,190 @@
+"""Many connections and a few hashers, working on one schedule until every file has its name.
+
+Buffers are the only memory that grows with the number of connections (1 MiB each): a checkpoint
+of 800 GB needs no more than one of 8. A mismatch is fetched once more, as a proxy's cache may be
+to blame; the second one ends the fetch and leaves no byte of that file behind.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from llama_weights.errors import DownloadError, Interrupted, VerifyError, WeightsError
+from llama_weights.hashing import Digests, follow
+from llama_weights.manifest import Entry
+from llama_weights.meter import Meter, Throttle
+from llama_weights.part import Part
+from llama_weights.retry import Attempts, Patience
+from llama_weights.schedule import Schedule, Task
+from llama_weights.sources.base import Source
+from llama_weights.sources.body import Body, RangeIgnoredError, cut
+from llama_weights.state import State
+
+BUFFER = 1 << 20
+JOURNAL_BYTES, JOURNAL_SECONDS = 4 << 20, 1.0
+_TRIES = 100
+_GRACE = 5.0
+
+
+class Download:
+    """Fetches parts; `run` returns the entries of the manifest."""
+
+    def __init__(
+        self,
+        source: Source,
+        state: State,
+        meter: Meter,
+        patience: Patience,
+        *,
+        connections: int,
+        max_bytes_per_second: int = 0,
+    ) -> None:
+        self._source, self._state, self._meter = source, state, meter
+        self._patience, self._stop = patience, threading.Event()
+        self._connections = connections
+        self._throttle = Throttle(max_bytes_per_second, self._stop)
+        self._to_hash: queue.SimpleQueue[Part | None] = queue.SimpleQueue()
+        self._entries: list[Entry] = []
+        self._ledger = threading.Lock()
+
+    def run(self, parts: Sequence[Part]) -> list[Entry]:
+        """Raises the first failure, with all finished ranges kept for the next run."""
+        self._schedule = Schedule(parts, self._connections, self._started)
+        threads = [self._thread(self._fetch) for _ in range(self._connections)]
+        hashers = [self._thread(self._hash) for _ in range(min(4, os.cpu_count() or 1))]
+        try:
+            while not self._schedule.wait(0.5):
+                if self._patience.stop.is_set():
+                    self._schedule.fail(Interrupted())
+        finally:
+            self._stop.set()
+            if self._schedule.failure:
+                self._patience.stop.set()  # wakes the threads that wait to try again
+            for _ in hashers:
+                self._to_hash.put(None)
+            self._join([*threads, *hashers])
+            for part in parts:
+                part.close()
+        if self._schedule.failure:
+            raise self._schedule.failure
+        return self._entries
+
+    def _thread(self, work: Callable[[], None]) -> threading.Thread:
+        def guarded() -> None:
+            try:
+                work()
+            except WeightsError as error:
+                self._schedule.fail(error)
+            except Exception as error:  # a thread that dies silently would hang the Job
+                self._schedule.fail(DownloadError("Failed", f"{type(error).__name__}: {error}"))
+
+        # A daemon: a connection that hangs must not keep a stopped process alive.
+        thread = threading.Thread(target=guarded, daemon=True)
+        thread.start()
+        return thread
+
+    def _join(self, threads: Sequence[threading.Thread]) -> None:
+        deadline = time.monotonic() + _GRACE
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _started(self, part: Part) -> None:
+        self._meter.add(part.done.total, resumed=True)
+        self._to_hash.put(part)
+
+    # -- fetching -------------------------------------------------------------------------------
+
+    def _fetch(self) -> None:
+        while task := self._schedule.next():
+            try:
+                self._persist(task)
+            except RangeIgnoredError:
+                self._schedule.fetch_whole(task.part)
+            finally:
+                self._schedule.returned(task)
+
+    def _persist(self, task: Task) -> None:
+        attempts, farthest = Attempts(self._patience), task.position
+        for _ in range(_TRIES):
+            try:
+                self._stream(task)
+                return
+            except WeightsError as error:
+                attempts.failed(error, progressed=task.position > farthest)
+            farthest = max(farthest, task.position)
+            if task.whole:
+                task.position = 0
+        raise cut(task.part.file.path)
+
+    def _stream(self, task: Task) -> None:
+        body = self._source.open(task.part.file, task.position, task.end)
+        try:
+            self._pump(task, body)
+        finally:
+            body.close()
+
+    def _pump(self, task: Task, body: Body) -> None:
+        noted, at = task.position, time.monotonic()
+        try:
+            while task.position < task.end:
+                self._check_stop()
+                data = body.read(min(BUFFER, task.end - task.position))
+                if not data:
+                    raise cut(task.part.file.path)
+                task.part.write(data, task.position)
+                task.position += len(data)
+                self._throttle.spend(len(data))
+                now = time.monotonic()
+                if task.position - noted >= JOURNAL_BYTES or now - at >= JOURNAL_SECONDS:
+                    self._note(task, noted)
+                    noted, at = task.position, now
+        finally:
+            self._note(task, noted)
+
+    def _note(self, task: Task, start: int) -> None:
+        self._meter.add(task.part.record(start, task.position))
+
+    def _check_stop(self) -> None:
+        if self._stop.is_set() or self._patience.stop.is_set():
+            raise Interrupted
+
+    # -- hashing --------------------------------------------------------------------------------
+
+    def _hash(self) -> None:
+        while part := self._to_hash.get():
+            self._judge(part, follow(part, self._stop))
+
+    def _judge(self, part: Part, found: Digests) -> None:
+        if found.published == part.file.digest:
+            self._publish(part, found.sha256)
+        elif part.rejected:
+            part.discard()
+            raise _mismatch(part, found)
+        else:
+            part.rejected += 1
+            self._meter.add(-part.done.total)
+            part.reset()
+            self._to_hash.put(part)
+            self._schedule.again(part)
+
+    def _publish(self, part: Part, sha256: str) -> None:
+        part.make_durable()
+        with self._ledger:
+            self._state.vouch(part.file, sha256)
+            self._entries.append(Entry(part.file.path, part.file.size, sha256))
+        part.publish()
+        self._schedule.finished()
+
+
+def _mismatch(part: Part, found: Digests) -> VerifyError:
+    file = part.file
+    return VerifyError(
+        "ChecksumMismatch",
+        f"{file.path}: {file.algorithm} is {found.published[:16]}..., the publisher's is "
+        f"{file.digest[:16]}...; fetched twice, nothing of it was kept",
+        fix="Something between here and the hub changes bytes; try without proxy or mirror",
+    )

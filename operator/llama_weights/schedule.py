@@ -1,0 +1,130 @@
+"""Which range is fetched next.
+
+A few files are under way at once, so that their hashes keep several cores busy; within them the
+file with the fewest open connections is served first, in order, because a hash needs the bytes
+from the front. Ranges are large enough that a round trip costs little, and what they have
+already brought counts after a crash (see part), so their size is no loss.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from llama_weights.errors import Interrupted, WeightsError
+from llama_weights.part import Part
+
+WIDTH = 4
+SMALLEST, LARGEST = 8 << 20, 64 << 20
+
+
+@dataclass
+class Task:
+    """Bytes [position, end) of one part; `position` advances as they come."""
+
+    part: Part
+    position: int
+    end: int
+    whole: bool = False
+
+
+class Schedule:
+    """Hands out tasks to many threads until all is fetched, or something failed."""
+
+    def __init__(
+        self, parts: Iterable[Part], connections: int, started: Callable[[Part], None]
+    ) -> None:
+        self._waiting = deque(parts)
+        self._connections = connections
+        self._started = started
+        self._active: list[Part] = []
+        self._unfinished = len(self._waiting)
+        self._changed = threading.Condition()
+        self.failure: WeightsError | None = None
+
+    def next(self) -> Task | None:
+        """The next task; waits for one; None when there will be none."""
+        with self._changed:
+            while not self._over():
+                task = self._take()
+                if task:
+                    return task
+                self._changed.wait(1.0)
+        return None
+
+    def returned(self, task: Task) -> None:
+        """A task has ended, whichever way; what it did not fetch is handed out again."""
+        with self._changed:
+            task.part.in_flight -= 1
+            if task.position < task.end and task.whole == task.part.whole:
+                task.part.pending.insert(0, (task.position, task.end))
+            self._changed.notify_all()
+
+    def fetch_whole(self, part: Part) -> None:
+        """The server ignores ranges: one connection fetches the file from its beginning."""
+        with self._changed:
+            if not part.whole:
+                part.whole = True
+                part.pending = [(0, part.file.size)]
+            self._changed.notify_all()
+
+    def again(self, part: Part) -> None:
+        """The part was reset: fetch all of it."""
+        with self._changed:
+            part.pending = self._split(part)
+            if part not in self._active:
+                self._active.append(part)
+            self._changed.notify_all()
+
+    def finished(self) -> None:
+        """One more file has its name."""
+        with self._changed:
+            self._unfinished -= 1
+            self._changed.notify_all()
+
+    def fail(self, error: WeightsError) -> None:
+        """Stop everything; the first error is the one that is told."""
+        with self._changed:
+            if self.failure is None or isinstance(self.failure, Interrupted):
+                self.failure = error
+            self._changed.notify_all()
+
+    def wait(self, seconds: float) -> bool:
+        """Whether all has ended within that time, well or badly."""
+        with self._changed:
+            return self._changed.wait_for(self._over, seconds)
+
+    def _over(self) -> bool:
+        return not self._unfinished or self.failure is not None
+
+    def _take(self) -> Task | None:
+        self._active = [part for part in self._active if part.pending or part.in_flight]
+        while len(self._active) < WIDTH and self._waiting:
+            self._activate(self._waiting.popleft())
+        open_parts = [part for part in self._active if part.pending]
+        if not open_parts:
+            return None
+        part = min(open_parts, key=lambda each: each.in_flight)
+        start, end = part.pending.pop(0)
+        part.in_flight += 1
+        return Task(part, start, end, part.whole)
+
+    def _activate(self, part: Part) -> None:
+        part.open()
+        part.pending = self._split(part)
+        if part.pending:
+            self._active.append(part)
+        self._started(part)
+
+    def _split(self, part: Part) -> list[tuple[int, int]]:
+        size = part.file.size
+        if part.whole:
+            return [(0, size)]
+        step = min(LARGEST, max(SMALLEST, -(-size // self._connections)))
+        return [
+            (start, min(start + step, end))
+            for first, end in part.done.gaps(size)
+            for start in range(first, end, step)
+        ]
