@@ -1,0 +1,85 @@
+"""The models and the server of the test assets together, without a cluster.
+
+Every other end-to-end test stands on them: when one of those fails, these tell whether vLLM and
+the model are to blame or the operator is.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from openai import AuthenticationError, OpenAI
+from tests.support.models import QUESTION, smollm2, tiny
+from tests.support.vllm_cpu import Server, ServerError, serve
+
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
+
+
+def client(server: Server, key: str | None = None) -> OpenAI:
+    # The first request to two ranks takes half a minute on a busy machine.
+    return OpenAI(base_url=server.base_url, api_key=key or server.key, timeout=180, max_retries=0)
+
+
+def group_of(leader: int) -> list[str]:
+    """The command lines of the process group that `leader` leads; the dead have none."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and os.getpgid(int(entry.name)) == leader:
+                found.append((entry / "cmdline").read_text())
+        except (ProcessLookupError, FileNotFoundError):
+            continue
+    return [line for line in found if line]
+
+
+@pytest.fixture(scope="module")
+def two_ranks() -> Iterator[Server]:
+    with serve(tiny(), name="tiny", tensor_parallel=2) as server:
+        yield server
+    assert group_of(server.process.pid) == []
+
+
+def test_two_ranks_serve_the_made_up_llama(two_ranks: Server) -> None:
+    answer = client(two_ranks).completions.create(
+        model="tiny", prompt="Hello", max_tokens=8, temperature=0, extra_body={"ignore_eos": True}
+    )
+    assert answer.usage is not None
+    assert answer.usage.completion_tokens == 8
+    workers = [line for line in group_of(two_ranks.process.pid) if "Worker_TP" in line]
+    assert len(workers) == 2
+
+
+def test_its_chat_template_renders(two_ranks: Server) -> None:
+    answer = client(two_ranks).chat.completions.create(
+        model="tiny", messages=[{"role": "user", "content": "Hello"}], max_tokens=4
+    )
+    assert answer.usage is not None
+    # <|begin|><|user|>Hello<|end|><|assistant|>, and no letter of "Hello" is merged.
+    assert answer.usage.prompt_tokens == 4 + len("Hello")
+
+
+def test_a_key_is_needed(two_ranks: Server) -> None:
+    with pytest.raises(AuthenticationError):
+        client(two_ranks, key="wrong").models.list()
+
+
+def test_heads_that_do_not_divide_end_the_start_with_vllms_own_words() -> None:
+    refused = serve(tiny(), name="tiny", tensor_parallel=3)
+    with pytest.raises(ServerError, match=r"attention heads \(4\) must be divisible"), refused:
+        pytest.fail("it started")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_smollm2_knows_paris(ranks: int) -> None:
+    with serve(smollm2(), name="smollm2", tensor_parallel=ranks) as server:
+        answer = client(server).chat.completions.create(
+            model="smollm2",
+            messages=[{"role": "user", "content": QUESTION}],
+            max_tokens=32,
+            temperature=0,
+        )
+    assert "Paris" in (answer.choices[0].message.content or "")

@@ -1,0 +1,1 @@
+"""What tests and the demo stand on: a cluster, a hub, models, vLLM on a CPU."""

