@@ -1,1 +1,1 @@
-""""""
+"""One file per command; each module holds a click command named `command`."""

@@ -1,0 +1,48 @@
+"""`llamactl delete`: say what goes and what is kept, ask, delete."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from llamactl import options, output
+from llamactl.command import Command
+
+
+@click.command(
+    cls=Command,
+    examples=["llamactl delete my-llama", "llamactl delete my-llama --yes --no-wait"],
+)
+@options.name_argument
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--wait/--no-wait", default=True, help="Wait until it is gone (default).")
+@options.timeout("5m")
+@options.cluster
+def command(name: str, yes: bool, wait: bool, timeout: float) -> None:
+    """Delete deployment NAME: its servers, its endpoint and its API key.
+
+    Downloaded weights and their volume are kept, for a while or for good; what exactly is said
+    before you are asked.
+    """
+    from llamactl import deletion, view, waiting
+    from llamactl.kube import open_cluster
+    from llamactl.resources import DEPLOYMENTS
+
+    kube = open_cluster()
+    seen = waiting.snapshot(kube, name)
+    for line in deletion.lines(seen):
+        output.talk(line)
+    if not yes:
+        _ask(name)
+    uid = str(view.path(seen.deployment, "metadata", "uid") or "")
+    kube.delete(DEPLOYMENTS, name, uid=uid, foreground=wait)
+    if wait:
+        waiting.until_gone(kube, name, uid, timeout)
+    output.data(f"{view.full_name(seen.deployment)} {'deleted' if wait else 'is being deleted'}")
+
+
+def _ask(name: str) -> None:
+    if not sys.stdin.isatty():
+        raise click.UsageError("nobody is at the terminal to ask; add --yes")
+    click.confirm(f"Delete {name}?", abort=True, err=True)

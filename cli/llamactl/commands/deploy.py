@@ -1,0 +1,81 @@
+"""`llamactl deploy`: from a model's name to an endpoint that answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from llamactl import options, output
+from llamactl.command import Command
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        "llamactl deploy 8b",
+        "llamactl deploy 70b --gpus 8",
+        "llamactl deploy meta-llama/Llama-3.2-1B-Instruct --name tiny --device cpu",
+        "llamactl deploy 8b --gpu NVIDIA-L4 --max-model-len 8192 --hf-token-file ~/hf-token",
+        "llamactl deploy 70b --set sizing.kvCacheDtype=fp8 --set 'engine.args=[--seed=1]'",
+        "llamactl deploy 8b --dry-run=client > llama.yaml",
+    ],
+)
+@click.argument("model")
+@click.option("--name", default="", help="Name of the deployment. Default: from the model.")
+@click.option(
+    "--gpus", type=click.IntRange(1, 4096), help="GPUs of one replica, exactly. Default: fewest."
+)
+@click.option("--replicas", type=click.IntRange(0, 10000), help="Copies of the server. Default 1.")
+@click.option("--gpu", metavar="PRODUCT", help="GPU product, as nvidia.com/gpu.product says it.")
+@click.option("--device", type=click.Choice(["cuda", "rocm", "cpu"]), help="Default cuda.")
+@click.option("--max-model-len", type=click.IntRange(1), help="Longest context in tokens.")
+@click.option("--image", help="Container image of vLLM.")
+@click.option("--runtime-class", metavar="NAME", help="RuntimeClass of the pods.")
+@click.option("--storage-class", metavar="NAME", help="StorageClass of the weights' volume.")
+@click.option(
+    "--hf-token-file",
+    type=click.File("r"),
+    help="Hugging Face token; stored in Secret hf-token of the namespace. - reads stdin.",
+)
+@click.option(
+    "--hf-token-secret",
+    default="",
+    metavar="NAME[:KEY]",
+    help="Secret that already holds the token; KEY defaults to token.",
+)
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="PATH=VALUE",
+    help="Any other field of the spec; can be repeated.",
+)
+@click.option("--overwrite", is_flag=True, help="Change a deployment of that name.")
+@click.option(
+    "--dry-run",
+    type=click.Choice(["none", "client", "server"]),
+    default="none",
+    help="client: print what would be sent. server: have the API server judge it.",
+)
+@click.option("--wait/--no-wait", default=True, help="Wait until it answers (default).")
+@options.timeout("30m")
+@options.output("text", "json", "yaml", "name")
+@options.cluster
+def command(model: str, fmt: str, **given: Any) -> None:
+    """Serve MODEL: fetch its weights, plan its GPUs, start vLLM, make an endpoint.
+
+    MODEL is a catalogue id (`llamactl models`), a short form such as 70b, or org/repo of
+    Hugging Face. The same command again changes nothing and waits again.
+    """
+    from llamactl import modelname
+    from llamactl.deploying import Deploying
+
+    if given["hf_token_file"] and given["hf_token_secret"]:
+        raise click.UsageError(
+            "--hf-token-file makes a Secret, --hf-token-secret names one; choose"
+        )
+    resolved = modelname.resolve(model)
+    if resolved.said(model):
+        output.talk(resolved.said(model))
+    Deploying(resolved, given, fmt).run()

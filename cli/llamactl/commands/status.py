@@ -1,0 +1,44 @@
+"""`llamactl status`: one deployment in full."""
+
+from __future__ import annotations
+
+import click
+
+from llamactl import options, output
+from llamactl.command import Command
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        "llamactl status my-llama",
+        "llamactl status my-llama -o json | jq .status.plan",
+        "llamactl status my-llama --wait --timeout 10m",
+    ],
+)
+@options.name_argument
+@click.option("--wait", is_flag=True, help="Wait until it is ready, then show it.")
+@options.timeout("30m")
+@options.output("table", "json", "yaml", "name")
+@options.cluster
+def command(name: str, wait: bool, timeout: float, fmt: str) -> None:
+    """Show deployment NAME: conditions, plan, weights, pods, endpoint.
+
+    The exit code is 0 when it could be shown, ready or not; `--wait` makes readiness count.
+    """
+    from llamactl import status_view, view, waiting
+    from llamactl.kube import open_cluster
+    from llamactl.progress import display
+
+    kube = open_cluster()
+    seen = waiting.snapshot(kube, name)
+    if wait:
+        with display() as shown:
+            uid = str(view.path(seen.deployment, "metadata", "uid") or "")
+            seen = waiting.until_ready(kube, name, uid, timeout, shown)
+    if fmt in ("json", "yaml"):
+        output.document(output.clean(seen.deployment), fmt)
+    elif fmt == "name":
+        output.data(view.full_name(seen.deployment))
+    else:
+        output.data(status_view.text(seen, kube.settings, output.width()))

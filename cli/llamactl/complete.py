@@ -1,0 +1,28 @@
+"""Names for the shell's completion, from the cluster; silent where there is none.
+
+A completion that prints an error or blocks ruins the line that the user is typing.
+"""
+
+from __future__ import annotations
+
+import click
+
+
+def deployment_names(
+    ctx: click.Context,
+    param: click.Parameter,  # noqa: ARG001 - click passes it
+    incomplete: str,
+) -> list[str]:
+    """Names of LlamaDeployments that start with what was typed."""
+    from llamactl.kube import Kube
+    from llamactl.kubeconfig import connect
+    from llamactl.resources import DEPLOYMENTS
+    from llamactl.settings import Settings
+
+    settings = ctx.ensure_object(Settings)
+    try:
+        found = Kube(connect(settings), settings).list(DEPLOYMENTS)
+    except Exception:
+        return []
+    names = [str(item["metadata"]["name"]) for item in found]
+    return [name for name in names if name.startswith(incomplete)]

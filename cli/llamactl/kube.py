@@ -1,0 +1,251 @@
+"""The API server over plain HTTPS: raw dicts in, raw dicts out.
+
+The typed models of the `kubernetes` package take half a second to import and know nothing of
+our kinds, so only its configuration and its TLS set-up are used. Every failure leaves as an
+ApiError or an UnreachableError that knows what was tried; the words for the user are made in
+`api_errors`.
+"""
+
+from __future__ import annotations
+
+import builtins
+import json
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from llamactl.api_errors import ApiError, Attempt, UnreachableError
+from llamactl.errors import CliError
+from llamactl.kubeconfig import Connection, connect
+from llamactl.near import nearest, or_list
+from llamactl.resources import DEPLOYMENTS, Resource
+from llamactl.settings import Settings, current
+
+MANAGER = "llamactl"
+CONNECT_SECONDS = 5.0
+READ_SECONDS = 30.0
+BUSY_TRIES = 4
+LONGEST_PAUSE = 5.0
+APPLY_PATCH = "application/apply-patch+yaml"
+
+Object = dict[str, Any]
+
+
+class Kube:
+    """One cluster, one namespace."""
+
+    def __init__(self, connection: Connection, settings: Settings) -> None:
+        self.connection = connection
+        self.settings = settings
+        self.namespace = connection.namespace
+        self._pool: Any = None
+
+    @property
+    def host(self) -> str:
+        """The API server's URL."""
+        return str(self.connection.configuration.host)
+
+    def get(self, resource: Resource, name: str) -> Object:
+        """One object of the namespace. Raises ApiError (404 where it does not exist)."""
+        return self._call(Attempt("get", resource, self.namespace, name))
+
+    def deployment(self, name: str) -> Object:
+        """A LlamaDeployment; where there is none of that name, the error offers the nearest."""
+        found = self.find(DEPLOYMENTS, name)
+        if found is not None:
+            return found
+        near = nearest(name, [str(o["metadata"]["name"]) for o in self.list(DEPLOYMENTS)])
+        raise CliError(
+            f"no LlamaDeployment {name!r} in namespace {self.namespace!r}",
+            fix=f"Did you mean {or_list(near)}?" if near else "",
+            next=self.settings.llamactl("list"),
+        )
+
+    def find(self, resource: Resource, name: str) -> Object | None:
+        """One object, or None where it does not exist."""
+        try:
+            return self.get(resource, name)
+        except ApiError as error:
+            if error.missing_object:
+                return None
+            raise
+
+    def list(
+        self, resource: Resource, *, selector: str = "", everywhere: bool = False
+    ) -> list[Object]:
+        """The objects of the namespace, or of all, that the label selector matches."""
+        return self.list_at(resource, selector=selector, everywhere=everywhere)[0]
+
+    def list_at(
+        self, resource: Resource, *, selector: str = "", everywhere: bool = False
+    ) -> tuple[builtins.list[Object], str]:
+        """The same, with the resourceVersion from which a watch goes on."""
+        attempt = Attempt("list", resource, "" if everywhere else self.namespace)
+        answer = self._call(attempt, query={"labelSelector": selector} if selector else {})
+        defaults = {"apiVersion": resource.api_version, "kind": resource.kind}
+        found = [{**defaults, **item} for item in answer.get("items") or []]
+        return found, str(answer.get("metadata", {}).get("resourceVersion", ""))
+
+    def apply(
+        self, resource: Resource, obj: Mapping[str, Any], *, dry: bool = False, force: bool = False
+    ) -> Object:
+        """Server-side apply; fields of other managers are a conflict unless `force`."""
+        query = {"fieldManager": MANAGER, "fieldValidation": "Strict"}
+        query |= {"force": "true"} if force else {}
+        query |= {"dryRun": "All"} if dry else {}
+        attempt = Attempt("patch", resource, self.namespace, obj["metadata"]["name"])
+        return self._call(attempt, method="PATCH", query=query, body=obj, content=APPLY_PATCH)
+
+    def delete(self, resource: Resource, name: str, *, uid: str = "", foreground: bool) -> None:
+        """Delete an object, its children with it (foreground: they go first)."""
+        body: Object = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "propagationPolicy": "Foreground" if foreground else "Background",
+        }
+        if uid:
+            body["preconditions"] = {"uid": uid}
+        attempt = Attempt("delete", resource, self.namespace, name)
+        self._call(attempt, method="DELETE", body=body)
+
+    def watch(
+        self,
+        resource: Resource,
+        *,
+        version: str,
+        selector: str = "",
+        seconds: int = 300,
+        everywhere: bool = False,
+    ) -> Iterator[tuple[str, Object]]:
+        """Events (type, object) since a resourceVersion, until the server ends the watch."""
+        namespace = "" if everywhere else self.namespace
+        attempt = Attempt("watch", resource, namespace)
+        query = {"watch": "true", "resourceVersion": version, "timeoutSeconds": str(seconds)}
+        query |= {"labelSelector": selector} if selector else {}
+        response = self._open(attempt, "GET", query, read=seconds + READ_SECONDS)
+        try:
+            for line in _lines(response):
+                event = json.loads(line)
+                yield event["type"], event["object"]
+        finally:
+            response.release_conn()
+
+    def server_version(self) -> str:
+        """The API server's version, such as v1.36.3."""
+        return str(self._call(Attempt("get", None, ""), path="/version").get("gitVersion", ""))
+
+    def served_versions(self, group: str) -> builtins.list[str]:
+        """Versions of an API group that the server has; none where it is not installed."""
+        try:
+            found = self._call(Attempt("get", None, ""), path=f"/apis/{group}")
+        except ApiError as error:
+            if error.status == 404:
+                return []
+            raise
+        return [str(each["version"]) for each in found.get("versions") or []]
+
+    def _call(
+        self,
+        attempt: Attempt,
+        *,
+        method: str = "GET",
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        content: str = "application/json",
+        path: str = "",
+    ) -> Object:
+        response = self._open(attempt, method, query or {}, body, content, path)
+        try:
+            answer = json.loads(response.data)
+        except ValueError as error:
+            raise UnreachableError(
+                self._where(), "its answer is not JSON", self.settings
+            ) from error
+        return dict(answer)
+
+    def _open(
+        self,
+        attempt: Attempt,
+        method: str,
+        query: Mapping[str, str],
+        body: Mapping[str, Any] | None = None,
+        content: str = "application/json",
+        path: str = "",
+        read: float = READ_SECONDS,
+    ) -> Any:
+        url = self.host + (path or attempt.path) + (f"?{urlencode(query)}" if query else "")
+        headers = {"Accept": "application/json", "Content-Type": content, **self.headers()}
+        text = None if body is None else json.dumps(body).encode()
+        streamed = attempt.verb == "watch"
+        for left in reversed(range(BUSY_TRIES)):
+            response = self._request(method, url, headers, text, read, streamed)
+            if response.status < 300:
+                return response
+            if response.status != 429 or not left:
+                break
+            # A kind whose CRD is seconds old answers so, too.
+            time.sleep(_retry_after(response.headers.get("Retry-After", "")))
+        raise ApiError.of(response.status, response.data, attempt, self.settings)
+
+    def _request(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        read: float,
+        streamed: bool,
+    ) -> Any:
+        import urllib3
+
+        try:
+            return self._manager().request(
+                method,
+                url,
+                headers=headers,
+                body=body,
+                timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=read),
+                retries=False,
+                redirect=False,
+                preload_content=not streamed,
+            )
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise UnreachableError.of(error, self._where(), self.settings) from error
+
+    def headers(self) -> dict[str, str]:
+        """The Authorization header, refreshed where the token expires."""
+        configuration = self.connection.configuration
+        token = configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+        if token:
+            return {"authorization": token if " " in token else f"Bearer {token}"}
+        basic = configuration.get_basic_auth_token() if configuration.username else ""
+        return {"authorization": basic} if basic else {}
+
+    def _manager(self) -> Any:
+        if self._pool is None:
+            from kubernetes.client.rest import RESTClientObject
+
+            self._pool = RESTClientObject(self.connection.configuration).pool_manager
+        return self._pool
+
+    def _where(self) -> str:
+        return f"{self.host} (context {self.connection.context!r})"
+
+
+def open_cluster() -> Kube:
+    """The cluster that the running command's flags name."""
+    settings = current()
+    return Kube(connect(settings), settings)
+
+
+def _retry_after(text: str) -> float:
+    seconds = float(text) if text.isascii() and text.isdigit() else 1.0
+    return min(seconds, LONGEST_PAUSE)
+
+
+def _lines(response: Any) -> Iterator[bytes]:
+    rest = b""
+    for chunk in response.stream(65536, decode_content=True):
+        *whole, rest = (rest + chunk).split(b"\n")
+        yield from filter(None, whole)

@@ -1,0 +1,117 @@
+"""From the options of `deploy` to the LlamaDeployment that is sent. Pure.
+
+Only what the user said is written: every other field stays automatic, so that server-side
+apply never owns, and never freezes, a default.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from llamactl import setpath
+from llamactl.errors import BadValueError
+from llamactl.resources import DEPLOYMENTS, SECRETS
+
+TOKEN_SECRET = "hf-token"  # noqa: S105 - the name that the operator looks for
+TOKEN_KEY = "token"  # noqa: S105 - the entry of it
+
+# option -> path in the spec
+FIELDS = {
+    "gpus": ("gpu", "count"),
+    "gpu": ("gpu", "product"),
+    "device": ("engine", "device"),
+    "image": ("engine", "image"),
+    "replicas": ("replicas",),
+    "max_model_len": ("sizing", "maxModelLen"),
+    "runtime_class": ("runtimeClassName",),
+    "storage_class": ("storage", "storageClassName"),
+}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What `deploy` was asked for; None and empty mean not given."""
+
+    model: str
+    name: str
+    namespace: str
+    options: Mapping[str, Any]
+    token_secret: str = ""
+    assignments: tuple[str, ...] = ()
+
+
+def build(wanted: Wanted) -> dict[str, Any]:
+    """The object to apply. Raises BadValueError for a field or value that cannot be."""
+    spec: dict[str, Any] = {"model": wanted.model}
+    for option, path in FIELDS.items():
+        value = wanted.options.get(option)
+        if value not in (None, ""):
+            _put(spec, path, value)
+    if wanted.token_secret:
+        name, _, key = wanted.token_secret.partition(":")
+        reference = {"name": name, "key": key or TOKEN_KEY}
+        _put(spec, ("source", "huggingFace", "tokenSecretRef"), reference)
+    setpath.apply(spec, wanted.assignments)
+    _validate(spec)
+    return {
+        "apiVersion": DEPLOYMENTS.api_version,
+        "kind": DEPLOYMENTS.kind,
+        "metadata": {"name": wanted.name, "namespace": wanted.namespace},
+        "spec": spec,
+    }
+
+
+def token_secret(namespace: str, token: str) -> dict[str, Any]:
+    """The Secret that the operator uses for the default hub, for every model of a namespace."""
+    return {
+        "apiVersion": SECRETS.api_version,
+        "kind": SECRETS.kind,
+        "metadata": {"name": TOKEN_SECRET, "namespace": namespace},
+        "type": "Opaque",
+        "data": {TOKEN_KEY: base64.b64encode(token.encode()).decode()},
+    }
+
+
+def _put(spec: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    place = spec
+    for key in path[:-1]:
+        place = place.setdefault(key, {})
+    place[path[-1]] = value
+
+
+def _validate(spec: Mapping[str, Any]) -> None:
+    from pydantic import ValidationError
+
+    from llama_operator.api.v1alpha1 import LlamaDeploymentSpec
+
+    try:
+        LlamaDeploymentSpec.model_validate(spec)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        raise BadValueError(
+            f"{first['msg'][:1].lower()}{first['msg'][1:]}, not {first['input']!r}",
+            field=".".join(["spec", *map(str, first["loc"])]),
+            fix="`kubectl explain llamadeployment.spec` describes every field",
+        ) from error
+
+
+def differences(there: Any, wanted: Any, path: str = "spec") -> list[str]:
+    """Fields in which two specs differ, as "spec.gpu.count: 1 -> 8"."""
+    if isinstance(there, Mapping) and isinstance(wanted, Mapping):
+        keys = sorted({*there, *wanted})
+        return [
+            line
+            for key in keys
+            for line in differences(there.get(key), wanted.get(key), f"{path}.{key}")
+        ]
+    return [] if there == wanted else [f"{path}: {_short(there)} -> {_short(wanted)}"]
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return "not set"
+    text = str(value)
+    return text if len(text) <= 40 else text[:37] + "..."

@@ -1,0 +1,83 @@
+"""Options that several commands share, so that they are spelled and explained the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from llamactl.settings import Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DURATION_HELP = "such as 90s, 30m or 1h30m"
+
+
+def _keep(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value and param.name:
+        setattr(ctx.ensure_object(Settings), param.name, value)
+
+
+def cluster(function: F) -> F:
+    """Add -n, --context and --kubeconfig; their values go to Settings, not to the function."""
+    for names, help_text in (
+        (("--kubeconfig",), "Kubeconfig file. Default: $KUBECONFIG, then ~/.kube/config."),
+        (("--context",), "Context of the kubeconfig. Default: its current one."),
+        (("-n", "--namespace"), "Namespace. Default: that of the context."),
+    ):
+        option = click.option(
+            *names, callback=_keep, expose_value=False, metavar="TEXT", help=help_text
+        )
+        function = option(function)
+    return function
+
+
+def output(*formats: str) -> Callable[[F], F]:
+    """Add -o with the formats that a command knows; the first is the default."""
+    return click.option(
+        "-o",
+        "--output",
+        "fmt",
+        type=click.Choice(formats),
+        default=formats[0],
+        show_default=True,
+        help="Form of the answer.",
+    )
+
+
+class Duration(click.ParamType[float]):
+    """A span of time; the value is whole seconds, at least 0."""
+
+    name = "duration"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Seconds of "90s", "30m", "1h30m" or "45" (seconds)."""
+        from llamactl.units import parse_duration
+
+        if isinstance(value, int | float):
+            return float(value)
+        seconds = parse_duration(str(value))
+        if seconds is None:
+            self.fail(f"{value!r} is not a span of time; write one {DURATION_HELP}", param, ctx)
+        return seconds
+
+
+def timeout(default: str) -> Callable[[F], F]:
+    """Add --timeout."""
+    return click.option(
+        "--timeout",
+        type=Duration(),
+        default=default,
+        show_default=True,
+        help=f"How long to wait, {DURATION_HELP}. After it the exit code is 3.",
+    )
+
+
+def name_argument(function: F) -> F:
+    """Add NAME, which completes from the cluster."""
+    from llamactl.complete import deployment_names
+
+    return click.argument("name", shell_complete=deployment_names)(function)

@@ -1,0 +1,40 @@
+"""The kinds of objects that llamactl reads and writes, and their paths at the API server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import quote
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A kind as its URL spells it; an empty group is the core API."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+
+    @property
+    def api_version(self) -> str:
+        """`apiVersion` of an object of this kind."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def qualified(self) -> str:
+        """plural.group, as RBAC and kubectl name it."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    def path(self, namespace: str, name: str = "", subresource: str = "") -> str:
+        """The URL path; an empty namespace means all of them."""
+        root = f"/apis/{self.api_version}" if self.group else f"/api/{self.version}"
+        parts = ["namespaces", namespace] if namespace else []
+        parts += [self.plural, *filter(None, (name, subresource))]
+        return "/".join([root, *(quote(part, safe="") for part in parts)])
+
+
+DEPLOYMENTS = Resource("llamactl.dev", "v1alpha1", "llamadeployments", "LlamaDeployment")
+WEIGHTS = Resource("llamactl.dev", "v1alpha1", "llamaweights", "LlamaWeights")
+PODS = Resource("", "v1", "pods", "Pod")
+SECRETS = Resource("", "v1", "secrets", "Secret")
+CLAIMS = Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
