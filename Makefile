@@ -1,0 +1,95 @@
+# The only developer interface. `make help` lists what there is.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+STATE ?= .demo/cluster
+GPUS ?= 8
+PYTEST_ARGS ?=
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: help
+help:  ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(VENV)/.ready  ## Make the virtual environment from the lock (hashes checked)
+
+$(VENV)/.ready: pyproject.toml requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "setup: installing the locked packages into $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.PHONY: lock
+lock: setup  ## Resolve the locks again (requirements/*.txt)
+	$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --quiet -o requirements/runtime.txt
+	$(BIN)/uv pip compile pyproject.toml --group dev --universal --generate-hashes --quiet -o requirements/dev.txt
+
+.PHONY: prepare
+prepare: setup  ## Build and fetch what cluster, demo and tests need, side by side (cached by version)
+	@$(PY) -m tests.support.prepare
+
+.PHONY: demo
+demo: setup  ## From nothing to an answer of a real model (CLUSTER=current uses your kubeconfig's)
+	@$(PY) -m tests.support.demo --cluster $(or $(CLUSTER),local) --state $(STATE)
+
+.PHONY: cluster-up
+cluster-up: prepare  ## Start the local cluster and leave it running
+	@$(PY) -m tests.support.cluster up --dir $(STATE) --gpus $(GPUS)
+
+.PHONY: cluster-down
+cluster-down: setup  ## Stop the local cluster and all that the demo started
+	@$(PY) -m tests.support.demo --down --state $(STATE)
+
+.PHONY: cluster-doctor
+cluster-doctor: setup  ## Say what this machine lacks to run pods, and what to do
+	@$(PY) -m tests.support.cluster doctor
+
+.PHONY: lint
+lint: setup  ## Format and lint checks, strict types, import contracts
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+.PHONY: format
+format: setup  ## Format the code and mend what the linter can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+.PHONY: generate
+generate: setup  ## Write the CRDs, the compiled catalogue and other generated files
+	@$(PY) -m llama_operator.api.crd --write
+	@$(PY) -m llama_operator.catalog.compile --write
+
+.PHONY: verify
+verify: setup  ## Fail when a generated file is not what `make generate` writes
+	@$(PY) -m llama_operator.api.crd --check
+	@$(PY) -m llama_operator.catalog.compile --check
+
+.PHONY: unit
+unit: setup  ## Unit and property tests (seconds, no cluster)
+	@$(BIN)/pytest tests/unit tests/property tests/packaging tests/snapshot $(PYTEST_ARGS)
+
+.PHONY: test
+test: prepare  ## Everything CI runs: unit, property, CLI, integration on a real API server, end to end
+	@$(BIN)/pytest -m "not slow" $(PYTEST_ARGS)
+
+.PHONY: test-full
+test-full: prepare  ## All tests, the long ones too
+	@$(BIN)/pytest $(PYTEST_ARGS)
+
+.PHONY: bench-planner
+bench-planner: setup  ## Predicted against measured KV tokens, and the planner's speed
+	@$(PY) -m tests.bench.planner
+
+.PHONY: clean
+clean: cluster-down  ## Remove the virtual environment and local state (the cache stays)
+	@rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,1 @@
+"""`make demo`: from nothing to the answer of a real model on a real Kubernetes."""

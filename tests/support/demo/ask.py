@@ -1,0 +1,66 @@
+"""Asks a deployment through a port-forward with the `openai` client, as a user would."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from openai import OpenAI
+
+from tests.support.cluster import tools
+from tests.support.cluster.ports import held
+from tests.support.stack import answers, wait_for
+
+
+@contextlib.contextmanager
+def forwarded(
+    kubeconfig: Path, target: str, port: int, namespace: str = "default"
+) -> Iterator[int]:
+    """A local port that leads to `port` of a Service or pod while the context is open."""
+    with held(1) as (local,):
+        pass
+    argv = [
+        str(tools.path_of("kubectl")),
+        "port-forward",
+        "-n",
+        namespace,
+        target,
+        f"{local}:{port}",
+    ]
+    child = subprocess.Popen(
+        argv,
+        env={**os.environ, "KUBECONFIG": str(kubeconfig)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_for(
+            lambda: answers(f"http://127.0.0.1:{local}/health"), 30, f"port-forward to {target}"
+        )
+        yield local
+    finally:
+        child.terminate()
+        child.wait(10)
+
+
+def api_key(secret: dict[str, Any], entry: str = "default") -> str:
+    """The key that a Secret holds."""
+    return base64.b64decode(secret["data"][entry]).decode()
+
+
+def ask(port: int, key: str, model: str, question: str, **options: Any) -> str:
+    """The answer of the served model to one question, sampled greedily."""
+    client = OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key=key, timeout=120, max_retries=0)
+    response = client.chat.completions.create(
+        model=model,
+        messages=[{"role": "user", "content": question}],
+        temperature=0,
+        max_tokens=options.pop("max_tokens", 64),
+        **options,
+    )
+    return response.choices[0].message.content or ""

@@ -1,0 +1,136 @@
+"""The operator and a hub beside a running cluster, as `make demo` and the end-to-end tests use them.
+
+The operator is a process of this machine, but with the service account and the rights that it
+has in a pod, never as administrator. Both programs are recorded with the cluster's own, so
+whatever stops the cluster stops them too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.support.cluster import Cluster
+from tests.support.cluster.ports import held
+from tests.support.cluster.processes import Command
+
+NAMESPACE = "llama-system"
+OPERATOR = "llama-operator"
+HUB = "hub"
+VLLM_IMAGE = "local/vllm-cpu:0.32.0"
+WEIGHTS_IMAGE = "local/llama-weights:dev"
+RUNTIME_CLASS = "host-python"
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+class Stack:
+    """Installs, starts and stops what belongs beside a cluster."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+
+    def install(self) -> None:
+        """Apply CRDs, account and rights, and wait until the kinds are served."""
+        from llama_operator.install import manifests
+
+        items = {"apiVersion": "v1", "kind": "List", "items": manifests(NAMESPACE)}
+        self.cluster.kubectl("apply", "--server-side", "-f", "-", input=json.dumps(items))
+        self.cluster.kubectl(
+            "wait",
+            "--for=condition=Established",
+            "--timeout=30s",
+            "crd/llamadeployments.llamactl.dev",
+            "crd/llamaweights.llamactl.dev",
+        )
+
+    def start_hub(self, repos: Mapping[str, Path], *extra: str) -> str:
+        """Serve directories as Hugging Face repositories to the pods; returns the address."""
+        with held(1) as (port,):
+            pass
+        address = f"http://{self.cluster.host_address}:{port}"
+        argv = [sys.executable, "-m", "tests.support.hub", "--host", self.cluster.host_address]
+        argv += ["--port", str(port), *extra]
+        for repo, directory in repos.items():
+            argv += ["--repo", f"{repo}={directory}"]
+        self._start(HUB, argv)
+        wait_for(lambda: answers(f"{address}/health"), 20, f"the hub at {address}")
+        return address
+
+    def start_operator(self, hub: str, *extra: str) -> None:
+        """Start the operator with its own account, and wait until its caches are complete."""
+        with held(1) as (port,):
+            pass
+        kubeconfig = self.cluster.service_account_kubeconfig(NAMESPACE, OPERATOR)
+        argv = [sys.executable, "-m", "llama_operator", "run", f"--kubeconfig={kubeconfig}"]
+        argv += [f"--weights-image={WEIGHTS_IMAGE}", f"--weights-runtime-class={RUNTIME_CLASS}"]
+        argv += [f"--hf-endpoint={hub}", f"--health-port={port}", "--log-format=text", *extra]
+        self._start(OPERATOR, argv)
+        wait_for(lambda: answers(f"http://127.0.0.1:{port}/readyz"), 30, "the operator")
+
+    def stop(self, name: str) -> None:
+        """Stop one of the two programs, if it runs."""
+        processes = self.cluster.processes
+        if name in processes.names():
+            processes.stop([name])
+            processes.forget([name])
+
+    def running(self, name: str) -> bool:
+        """Whether one of the two programs runs."""
+        return name in self.cluster.processes.names() and self.cluster.processes.alive(name)
+
+    def log(self, name: str) -> str:
+        """Everything that a program has written so far."""
+        return self.cluster.processes.log(name).read_text(errors="replace")
+
+    def _start(self, name: str, argv: list[str]) -> None:
+        self.stop(name)
+        path = f"{PROJECT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+        env = (("PYTHONPATH", path), ("PYTHONUNBUFFERED", "1"))
+        self.cluster.processes.start(Command(name, tuple(argv), env))
+
+    # -- reading the world ----------------------------------------------------------------------
+
+    def get(self, kind: str, name: str, namespace: str = "default") -> dict[str, Any]:
+        """One object as a dict; raises ClusterError when it is not there."""
+        text = self.cluster.kubectl("get", kind, name, "-n", namespace, "-o", "json")
+        return dict(json.loads(text))
+
+    def list(self, kind: str, namespace: str = "default", *args: str) -> list[dict[str, Any]]:
+        """Objects of a kind."""
+        text = self.cluster.kubectl("get", kind, "-n", namespace, "-o", "json", *args)
+        return list(json.loads(text)["items"])
+
+    def condition(
+        self, kind: str, name: str, which: str, namespace: str = "default"
+    ) -> dict[str, Any]:
+        """One condition of an object; empty while it has not been set."""
+        conditions = self.get(kind, name, namespace).get("status", {}).get("conditions", [])
+        return next((dict(entry) for entry in conditions if entry["type"] == which), {})
+
+
+def answers(url: str) -> bool:
+    """Whether a server answers 200 there."""
+    try:
+        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310 - our own server
+            return bool(response.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def wait_for(check: Callable[[], Any], seconds: float, what: str, every: float = 0.2) -> Any:
+    """The first truthy result of `check`; raises TimeoutError that names what was waited for."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = check()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}: not within {seconds:g} s")
+        time.sleep(every)
