@@ -1,0 +1,233 @@
+"""plan: the JSON contract, the exit codes, pins that are kept, no cluster and no Kubernetes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from llama_operator.api.v1alpha1 import LlamaDeploymentSpec
+from tests.cli.conftest import Run
+
+FIELDS = {
+    "fits", "reason", "tensorParallel", "pipelineParallel", "nodes", "replicas", "dtype",
+    "quantization", "maxModelLen", "maxNumSeqs", "maxNumBatchedTokens", "gpuMemoryUtilization",
+    "kvTokens", "perGpu", "vllmArgs",
+}  # fmt: skip
+PER_GPU = {
+    "weightsBytes", "kvCacheBytes", "activationBytes", "cudaGraphBytes", "otherBytes", "freeBytes"
+}  # fmt: skip
+
+
+def planned(llamactl: Run, *args: object, code: int = 0) -> dict[str, Any]:
+    result = llamactl("plan", *args, "-o", "json")
+    assert result.exit_code == code, result.stderr
+    return dict(json.loads(result.stdout))
+
+
+def test_the_json_contract(llamactl: Run) -> None:
+    found = planned(llamactl, "70b", "--gpu", "H100", "--gpus", 8)
+    assert set(found) == {"chosen", "candidates"}
+    for each in [found["chosen"], *found["candidates"]]:
+        assert set(each) >= FIELDS
+        assert set(each["perGpu"]) == PER_GPU
+    chosen = found["chosen"]
+    assert (chosen["tensorParallel"], chosen["pipelineParallel"], chosen["replicas"]) == (8, 1, 1)
+    assert "--tensor-parallel-size=8" in chosen["vllmArgs"]
+    assert found["candidates"].count(chosen) == 1
+
+
+def test_smaller_layouts_are_offered_as_replicas(llamactl: Run) -> None:
+    found = planned(llamactl, "70b", "--gpu", "H100", "--gpus", 8)
+    fours = [c for c in found["candidates"] if c["gpus"] == 4]
+    assert [(c["fits"], c["replicas"]) for c in fours] == [(True, 2)]
+
+
+def test_no_choice_is_exit_1_with_the_json(llamactl: Run) -> None:
+    found = planned(llamactl, "70b", "--gpu", "H100", "--gpus", 6, code=1)
+    assert found["chosen"] is None
+    assert found["refusal"]["message"] == "6 GPUs: 64 attention heads are not divisible by 6"
+    assert {c["gpus"] for c in found["candidates"] if c["fits"]} >= {4, 8}
+
+
+def test_a_context_beyond_the_model_offers_nothing_that_has_it(llamactl: Run) -> None:
+    found = planned(llamactl, "8b", "--gpu", "H100", "--max-model-len", 999999, code=1)
+    assert found["chosen"] is None
+    assert not [c for c in found["candidates"] if c["fits"]]
+
+
+def test_a_refusal_in_words_names_the_option(llamactl: Run) -> None:
+    result = llamactl("plan", "70b", "--gpu", "H100", "--gpus", 6)
+    assert result.exit_code == 1
+    assert "--gpus: 6 GPUs: 64 attention heads are not divisible by 6." in result.stderr
+    assert "8 (tensor parallel 8" in result.stderr
+    assert "spec." not in result.stderr
+
+
+def test_a_model_that_is_not_served(llamactl: Run) -> None:
+    found = planned(llamactl, "llama-3.2-11b-vision", code=1)
+    assert found["chosen"] is None
+    assert found["refusal"]["reason"] == "ModelNotServable"
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["71b"], "Did you mean"),
+        (["8b", "--gpu", "H1000"], "NVIDIA-H100-80GB-HBM3"),
+        (["8b", "--gpus", "0"], "--gpus"),
+        (["8b", "--gpus", "-1"], "--gpus"),
+        (["8b", "--gpu-memory", "x"], "--gpu-memory: 'x' is not a quantity"),
+        (["8b", "--vllm-version", "abc"], "--vllm-version: 'abc'"),
+        (["8b", "--objective", "fast"], "--objective"),
+        (["org/unknown-llama"], "config.json"),
+        (["./none/config.json"], "No such file"),
+        ([""], "no model"),
+    ],
+)
+def test_wrong_usage_is_exit_2(llamactl: Run, args: list[str], words: str) -> None:
+    result = llamactl("plan", *args)
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "field"),
+    [
+        ("--tensor-parallel", 4, "tensorParallel"),
+        ("--pipeline-parallel", 2, "pipelineParallel"),
+        ("--max-model-len", 4096, "maxModelLen"),
+        ("--max-num-seqs", 17, "maxNumSeqs"),
+        ("--max-num-batched-tokens", 4096, "maxNumBatchedTokens"),
+        ("--gpu-memory-utilization", 0.8, "gpuMemoryUtilization"),
+        ("--dtype", "float16", "dtype"),
+    ],
+)
+def test_pins_are_kept(llamactl: Run, option: str, value: Any, field: str) -> None:
+    found = planned(llamactl, "8b", "--gpu", "H100", option, value)
+    assert found["chosen"][field] == value
+    assert {c[field] for c in found["candidates"]} == {value}
+
+
+def test_without_a_gpu_the_fewest_and_smallest_win(llamactl: Run) -> None:
+    found = planned(llamactl, "8b")
+    products = {c["gpuProduct"] for c in found["candidates"]}
+    assert {"NVIDIA-L4", "NVIDIA-H100-80GB-HBM3", "NVIDIA-B200"} <= products
+    assert found["chosen"]["gpus"] == 1
+    assert found["chosen"]["gpuProduct"] in ("NVIDIA-L4", "NVIDIA-A10")
+
+
+def test_a_gpu_that_no_table_knows_by_its_memory(llamactl: Run) -> None:
+    found = planned(llamactl, "8b", "--gpu", "Acme-9000", "--gpu-memory", "80Gi")
+    assert found["chosen"]["gpuProduct"] == "Acme-9000"
+
+
+def test_cpu_ranks(llamactl: Run) -> None:
+    found = planned(llamactl, "llama-3.2-1b-instruct", "--device", "cpu", "--gpus", 2)
+    assert found["chosen"]["tensorParallel"] == 2
+    assert any(a.startswith("--kv-cache-memory-bytes=") for a in found["chosen"]["vllmArgs"])
+
+
+def test_the_yaml_is_a_deployment_to_apply(llamactl: Run) -> None:
+    result = llamactl("plan", "8b", "--gpu", "L4", "--kv-cache-dtype", "fp8", "-o", "yaml")
+    obj = yaml.safe_load(result.stdout)
+    assert obj["kind"] == "LlamaDeployment"
+    spec = LlamaDeploymentSpec.model_validate(obj["spec"])
+    assert (spec.model, spec.gpu.product) == ("llama-3.1-8b-instruct", "NVIDIA-L4")
+    assert spec.sizing.kv_cache_dtype == "fp8"
+
+
+CONFIG = {
+    "architectures": ["LlamaForCausalLM"],
+    "hidden_size": 576,
+    "intermediate_size": 1536,
+    "num_hidden_layers": 30,
+    "num_attention_heads": 9,
+    "num_key_value_heads": 3,
+    "vocab_size": 49152,
+    "max_position_embeddings": 2048,
+    "tie_word_embeddings": True,
+    "torch_dtype": "bfloat16",
+}
+
+
+def test_a_directory_is_read(llamactl: Run, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    (tmp_path / "model.safetensors").write_bytes(b"\0" * 1000)
+    found = planned(llamactl, tmp_path, "--gpu", "L4")
+    assert found["chosen"]["maxModelLen"] == 2048
+    two = planned(llamactl, tmp_path / "config.json", "--gpu", "L4", "--gpus", 2, code=1)
+    assert "9 attention heads are not divisible by 2" in two["refusal"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"num_hidden_layers": None}, "is missing"),
+        ({"num_attention_heads": 7}, "not divisible"),
+        ({"architectures": ["MllamaForConditionalGeneration"]}, "Vision"),
+        ({"vocab_size": -1}, "is not a whole number"),
+    ],
+)
+def test_a_config_that_lies(
+    llamactl: Run, tmp_path: Path, change: dict[str, Any], words: str
+) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**CONFIG, **change}))
+    result = llamactl("plan", path)
+    assert result.exit_code == 1
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_config_that_is_no_json(llamactl: Run, tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text("<html>")
+    result = llamactl("plan", path)
+    assert result.exit_code == 2
+    assert "is not JSON" in result.stderr
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100])
+def test_the_page_fits(llamactl: Run, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    result = llamactl("plan", "70b", "--gpu", "H100", "--gpus", 8, "--explain")
+    table = [line for line in result.stdout.splitlines() if "Memory of one GPU" not in line]
+    assert max(map(len, table)) <= columns
+    assert "chosen" in result.stdout
+
+
+def test_plan_imports_no_kubernetes() -> None:
+    code = (
+        "import sys; from llamactl.app import cli\n"
+        "try: cli.main(['plan', '70b'])\n"
+        "except SystemExit: print([m for m in ('kubernetes', 'pydantic', 'rich', 'yaml',"
+        " 'urllib3') if m in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
+def test_models_lists_and_shows(llamactl: Run) -> None:
+    names = llamactl("models", "-o", "name").stdout.split()
+    everything = json.loads(llamactl("models", "--all", "-o", "json").stdout)
+    assert set(names) == {m["id"] for m in everything if m["servable"]}
+    assert all(m["refusal"] for m in everything if not m["servable"])
+    shown = json.loads(llamactl("models", "show", "70b", "-o", "json").stdout)
+    assert (shown["id"], shown["shape"]["numLayers"]) == ("llama-3.3-70b-instruct", 80)
+    page = llamactl("models", "compare", "8b", "70b")
+    assert page.exit_code == 0
+    assert "70.55 B" in page.stdout
+    assert "8.03 B" in page.stdout
+
+
+def test_models_show_of_an_unknown_name(llamactl: Run) -> None:
+    result = llamactl("models", "show", "71b")
+    assert result.exit_code == 2
+    assert "Did you mean" in result.stderr
