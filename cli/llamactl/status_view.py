@@ -91,13 +91,18 @@ def _plan(obj: Object) -> list[tuple[str, str]]:
             "Parallel",
             f"tensor {plan.get('tensorParallel')}, pipeline {plan.get('pipelineParallel')}",
         ),
-        ("Type", " ".join(filter(None, (plan.get("dtype"), plan.get("quantization"))))),
+        ("Type", _type(plan)),
         ("Context", f"{plan.get('maxModelLen', 0):,} tokens, {plan.get('maxNumSeqs')} at once"),
         ("KV cache", f"{plan.get('kvTokens', 0):,} tokens"),
     ]
     if plan.get("perGpu"):
         rows.append(("Memory", memory_bar(plan["perGpu"])))
     return [*rows, ("Why", str(plan.get("reason") or ""))]
+
+
+def _type(plan: Object) -> str:
+    method = plan.get("quantization") or "none"
+    return f"{plan.get('dtype', '?')}" + ("" if method == "none" else f", {method}")
 
 
 def _weights(seen: Snapshot) -> list[tuple[str, str]]:

@@ -66,6 +66,8 @@ def build(config: Config, api: Api, metrics: Metrics) -> Manager:
     weights = _controller("llamaweights", WeightsReconciler(*shared), config, metrics)
     manager = Manager(api, caches.all, [servers, weights], _leader(config, api, metrics))
     manager.add(events.run)
+    for controller in manager.controllers:
+        metrics.queue.observe(controller.queue)
     watch(manager, caches, servers, weights)
     return manager
 

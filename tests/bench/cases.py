@@ -112,7 +112,7 @@ def published() -> list[Case]:
 def _published(raw: dict[str, Any]) -> Case:
     shape, size = _checkpoint(raw["model"], raw["dtype"])
     kind = raw["gpu"]
-    gpu = gpus.table().get(_PRODUCTS.get(kind, ""), gpus.Gpu(kind, 0, name=kind))
+    gpu = gpus.table().get(_PRODUCTS.get(kind, ""), gpus.Gpu(kind, 0))
     request = Request(
         model_name=raw["model"],
         shape=shape,

@@ -23,6 +23,8 @@ _BATCHED_TOKENS = 2048
 # vLLM's CPU attention keeps blocks of 128 tokens.
 _CPU_BLOCK = 128
 _FULL_LENGTH_REQUESTS = 2
+# Two requests of 131,072 tokens would take 32 GiB of memory with an 8B model.
+_AUTOMATIC_CONTEXT = 8192
 
 
 def plan_cpu(request: Request) -> Plan:
@@ -32,7 +34,7 @@ def plan_cpu(request: Request) -> Plan:
     if not found:
         raise _no_ranks(request, precision)
     layout = found[0]
-    length = request.max_model_len or request.shape.max_position
+    length = request.max_model_len or min(request.shape.max_position, _AUTOMATIC_CONTEXT)
     stage = Stage(-(-request.shape.num_layers // layout.pipeline_parallel))
     each = kv_bytes_per_token(
         request.shape, layout.tensor_parallel, stage.layers, precision.kv_bytes
@@ -45,6 +47,7 @@ def plan_cpu(request: Request) -> Plan:
     seqs, tokens = _batch(request)
     kv_tokens = kv_bytes // (each * _CPU_BLOCK) * _CPU_BLOCK
     ranks = layout.gpus
+    changes = _changes(request, length)
     return Plan(
         gpus=ranks,
         gpu_product="",
@@ -61,7 +64,8 @@ def plan_cpu(request: Request) -> Plan:
         kv_cache_bytes=kv_bytes,
         per_gpu=PerGpu(weights, kv_bytes, 0, 0, 0, 0),
         host=cpu_host(ranks // layout.nodes, ranks // layout.nodes * weights, ranks * kv_bytes),
-        reason=_reason(ranks, kv_tokens, length),
+        reason="; ".join((_reason(ranks, kv_tokens, length), *changes)),
+        changes=changes,
         kv_cache_dtype=request.kv_cache_dtype,
         enforce_eager=request.enforce_eager,
     )
@@ -78,6 +82,16 @@ def _reason(ranks: int, kv_tokens: int, length: int) -> str:
     return (
         f"tensor parallel {ranks} on {ranks} CPU {noun}: {kv_tokens:,} KV tokens "
         f"for a context of {length:,}"
+    )
+
+
+def _changes(request: Request, length: int) -> tuple[str, ...]:
+    longest = request.shape.max_position
+    if request.max_model_len or length == longest:
+        return ()
+    return (
+        f"context lowered from {longest:,} to {length:,} tokens to spare memory; "
+        "spec.sizing.maxModelLen raises it",
     )
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from llama_operator.planner import speed
 from llama_operator.planner.budget import Budget, Rank, requested_bytes
+from llama_operator.planner.gpus import Gpu
 from llama_operator.planner.memory import BLOCK
-from llama_operator.planner.plan import Request, choose, plan, subject_of
+from llama_operator.planner.plan import Request, choose, plan, speed_of, subject_of
 from llama_operator.planner.request import check
 from llama_operator.planner.settle import Settled
 from llama_operator.planner.versions import Engine
@@ -22,7 +24,8 @@ def explain(request: Request) -> str:
         return _explain_cpu(request)
     subject = subject_of(request)
     chosen = choose(request, subject)
-    return "\n".join(_lines(request, subject.engine, chosen))
+    parts = [*_lines(request, subject.engine, chosen), "", *speed_lines(request, chosen)]
+    return "\n".join(parts)
 
 
 def _lines(request: Request, engine: Engine, chosen: Settled) -> Iterator[str]:
@@ -84,6 +87,51 @@ def _held(rank: Rank, tokens: int) -> Iterator[tuple[str, int]]:
 def _line(name: str, size: int, note: str) -> str:
     text = f"{name:{_WIDTH}}{size / GIB:>9,.3f} GiB {size:>16,} B"
     return f"{text}  {note}" if note else text
+
+
+def speed_lines(request: Request, chosen: Settled) -> Iterator[str]:
+    """The roofline of a layout with its numbers; one line where the GPU's speed is not known."""
+    gpu, found = request.gpu, chosen.budget
+    if gpu is None or not gpu.bandwidth or not gpu.flops_16:
+        yield "speed: not estimated, since this GPU's bandwidth is not in the table"
+        return
+    guess = speed_of(request, chosen, request.concurrency or 0)
+    prompt = speed.prompt_seconds(found, gpu, request.shape)
+    operations = f"2 x {speed.active_params(request.shape):,} active parameters"
+    rate = f"({gpu.flops_16 / 1e12:g} TFLOPS x {speed.FLOPS_SHARE:g})"
+    yield "speed, a roofline and not a promise:"
+    for batch in dict.fromkeys((1, guess.batch)):
+        yield from _step_lines(request, gpu, found, batch)
+    yield (
+        f"  a prompt of {speed.PROMPT} tokens: {operations} x {speed.PROMPT} / "
+        f"({found.layout.tensor_parallel} GPUs x {rate}) + all-reduces = {_ms(prompt)}"
+    )
+    yield f"  first token: the prompt + one step = {_ms(guess.first_token_seconds)}"
+    yield f"  one request: 1 / its step = {guess.tokens_per_second:,.1f} tokens/s"
+    yield (
+        f"  {guess.batch:,} requests with answers of {speed.ANSWER} tokens: "
+        f"{guess.batch:,} x {speed.ANSWER} / ({guess.batch:,} prompts + {speed.ANSWER} steps) "
+        f"= {guess.batch_tokens_per_second:,.1f} tokens/s"
+    )
+
+
+def _step_lines(request: Request, gpu: Gpu, found: Budget, batch: int) -> Iterator[str]:
+    step = speed.step(found, gpu, request.shape, batch)
+    yield (
+        f"  a step of {batch:,}: max(read {step.read_bytes / GIB:,.3f} GiB / "
+        f"({gpu.bandwidth / 1e9:g} GB/s x {speed.BANDWIDTH_SHARE:g}) = {_ms(step.reading)}, "
+        f"arithmetic {_ms(step.computing)}) + all-reduces {_ms(step.exchange)}"
+        + (
+            f", x {step.stages} stages + {step.stages - 1} x {_ms(speed.NEXT_STAGE)}"
+            if step.stages > 1
+            else ""
+        )
+        + f" = {_ms(step.seconds)}"
+    )
+
+
+def _ms(seconds: float) -> str:
+    return f"{1000 * seconds:,.2f} ms"
 
 
 def _explain_cpu(request: Request) -> str:

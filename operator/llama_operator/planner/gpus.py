@@ -17,7 +17,7 @@ from llama_operator.catalog.catalog import read_packaged
 
 GIB = 1 << 30
 MIB = 1 << 20
-# What CUDA reports is 96.2 to 98.9 % of the label on the cards of the table.
+# What CUDA reports is 97 to 99.9 % of the label on the cards of the table.
 _CUDA_SHARE = 0.96
 _SAME_CARD = 0.03
 _MIG = re.compile(r"-MIG-(\d+)g\.(\d+)gb.*$")
@@ -45,7 +45,6 @@ class Gpu:
     flops_16: float = 0.0
     flops_8: float = 0.0
     fp4: bool = False
-    name: str = ""
 
     @property
     def fp8(self) -> bool:
@@ -88,7 +87,7 @@ def find(product: str | None, memory: int | None = None) -> Gpu:
         return _with_memory(known, memory)
     if memory is None:
         raise _unknown(product or "")
-    return Gpu(product=product or "", memory_bytes=_from_label(memory), name=product or "")
+    return Gpu(product=product or "", memory_bytes=_from_label(memory))
 
 
 def _known(product: str) -> Gpu | None:

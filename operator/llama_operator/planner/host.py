@@ -7,7 +7,7 @@ each rank. From 0.24 every rank also pins max_num_seqs x max_model_len x 4 bytes
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 GIB = 1 << 30
 MIB = 1 << 20
@@ -23,8 +23,7 @@ _LOADING = 2 * GIB
 _SHM = GIB
 
 
-@dataclass(frozen=True)
-class Host:
+class Host(NamedTuple):
     """Requests of one pod: thousandths of a cpu, and bytes."""
 
     cpu_millis: int

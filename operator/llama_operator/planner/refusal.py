@@ -63,12 +63,10 @@ def _no_spread(request: Request) -> PlanRefused:
 
 
 def _why_none(request: Request, method: str, count: int) -> str:
-    each = request.gpus_per_node
-    room = each * (request.nodes or 1)
-    if request.nodes and count > room:
-        return (
-            f"{request.nodes} nodes of {each} hold {room}" if room > each else f"a node has {each}"
-        )
+    each, nodes = request.gpus_per_node, request.nodes or request.most_nodes
+    room = each * (nodes or 1)
+    if nodes and count > room:
+        return f"{nodes} nodes of {each} hold {room}" if room > each else f"a node has {each}"
     problem = tensor_parallel_problem(request.shape, request.tensor_parallel or count, method)
     return problem or f"no tensor parallel size within a node of {each} divides them"
 

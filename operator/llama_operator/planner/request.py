@@ -32,7 +32,8 @@ class Request:
     """A model, the GPUs it may have, and pins. None means auto: the planner decides and says so.
 
     `gpu_count` is the exact number of GPUs of one replica (on cpu: of ranks). `nodes` None lets
-    the planner use several. `concurrency` asks for a KV cache that holds so many sequences of
+    the planner use several, at most `most_nodes` where it is known how many there are.
+    `concurrency` asks for a KV cache that holds so many sequences of
     the full context at once; `max_num_seqs` is only the flag.
     """
 
@@ -57,6 +58,7 @@ class Request:
     vllm_version: str = DEFAULT_VLLM_VERSION
     model_name: str = ""
     concurrency: int | None = None
+    most_nodes: int | None = None
 
     @property
     def pinned_gpus(self) -> int | None:
@@ -83,6 +85,12 @@ def check(request: Request) -> None:
             "--gpus-per-node", f"{request.gpus_per_node} is not from 1 to 1024", "8 is usual"
         )
     _check_pins(request)
+    if request.most_nodes and (request.nodes or 1) > request.most_nodes:
+        raise refuse_parallel(
+            "spec.sizing.nodes",
+            f"{request.nodes} is more than the {request.most_nodes} nodes that have these GPUs",
+            f"At most {request.most_nodes}",
+        )
     _check_context(request)
     if request.device != "cpu" and request.gpu is None:
         raise PlanRefused(

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from llama_operator.planner.host import Host
 
 __all__ = ["Host", "PerGpu", "Plan"]
 
 
-@dataclass(frozen=True)
-class PerGpu:
+class PerGpu(NamedTuple):
     """Bytes on the fullest GPU of a replica; they sum up to the card.
 
     `other_bytes` are the CUDA context, NCCL, vLLM's own buffers and the workspace of a full

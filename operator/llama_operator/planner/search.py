@@ -56,7 +56,8 @@ def _stages(request: Request, size: int, largest: int) -> Iterator[int]:
     if request.gpu_count:
         most = request.gpu_count // size
     else:
-        most = request.gpus_per_node * (request.nodes or MOST_NODES) // size
+        nodes = request.nodes or request.most_nodes or MOST_NODES
+        most = request.gpus_per_node * nodes // size
     yield from range(2, min(most, request.shape.num_layers) + 1)
 
 
@@ -67,7 +68,8 @@ def _nodes(request: Request, size: int, stages: int) -> int:
     if request.nodes:
         return request.nodes if _spreads(request, size, stages, request.nodes) else 0
     least = -(-size * stages // request.gpus_per_node)
-    return next((n for n in range(least, stages + 1) if _spreads(request, size, stages, n)), 0)
+    most = min(stages, request.most_nodes or stages)
+    return next((n for n in range(least, most + 1) if _spreads(request, size, stages, n)), 0)
 
 
 def _spreads(request: Request, size: int, stages: int, nodes: int) -> bool:

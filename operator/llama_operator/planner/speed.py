@@ -17,11 +17,11 @@ from llama_operator.planner.budget import Budget, Rank
 from llama_operator.planner.gpus import Gpu
 from llama_operator.planner.layout import Layout
 
-_BANDWIDTH_SHARE = 0.685
-_FLOPS_SHARE = 0.7
+BANDWIDTH_SHARE = 0.685
+FLOPS_SHARE = 0.7
 _ALL_REDUCE_NVLINK = 20e-6
 _ALL_REDUCE_PCIE = 60e-6
-_NEXT_STAGE = 100e-6
+NEXT_STAGE = 100e-6
 PROMPT, ANSWER = 512, 128
 
 
@@ -39,15 +39,34 @@ class Speed(NamedTuple):
     first_token_seconds: float
 
 
+class Step(NamedTuple):
+    """One decoding step on one stage: bytes read by a rank, and seconds.
+
+    `busy` is the longer of reading and computing, and the exchange; all are means over stages.
+    """
+
+    read_bytes: float
+    reading: float
+    computing: float
+    exchange: float
+    busy: float
+    stages: int
+
+    @property
+    def seconds(self) -> float:
+        """Seconds through all stages."""
+        return self.busy * self.stages + (self.stages - 1) * NEXT_STAGE
+
+
 def estimate(found: Budget, gpu: Gpu, shape: Shape, batch: int = 0) -> Speed:
     """The speed of a layout on a GPU, for `batch` requests, or for as many as its cache holds."""
     if not gpu.bandwidth or not gpu.flops_16:
         return Speed(0.0, 0, 0.0, 0.0)
     held = min(found.settings.max_num_seqs, found.kv_tokens // (PROMPT + ANSWER))
     batch = batch or max(1, held)
-    one = _step_seconds(found, gpu, shape, 1)
-    many = _step_seconds(found, gpu, shape, batch)
-    prompt = _prompt_seconds(found, gpu, shape)
+    one = step(found, gpu, shape, 1).seconds
+    many = step(found, gpu, shape, batch).seconds
+    prompt = prompt_seconds(found, gpu, shape)
     together = batch * ANSWER / (batch * prompt + ANSWER * many)
     return Speed(1 / one, batch, together, prompt + one)
 
@@ -74,17 +93,23 @@ def _read_bytes(rank: Rank, shape: Shape, layout: Layout, batch: int) -> float:
     return whole * (1 - share + share * hit)
 
 
-def _step_seconds(found: Budget, gpu: Gpu, shape: Shape, batch: int) -> float:
+def step(found: Budget, gpu: Gpu, shape: Shape, batch: int) -> Step:
+    """One decoding step of `batch` requests, each in the middle of its answer."""
     context, layout = PROMPT + ANSWER // 2, found.layout
-    computing = 2 * active_params(shape) * batch / layout.gpus / (gpu.flops_16 * _FLOPS_SHARE)
-    total = 0.0
+    computing = 2 * active_params(shape) * batch / layout.gpus / (gpu.flops_16 * FLOPS_SHARE)
+    reads = readings = exchanges = busy = 0.0
     for rank in found.ranks:
         cache = batch * context * rank.kv_per_token
-        reading = (_read_bytes(rank, shape, layout, batch) + cache) / gpu.bandwidth
+        read = _read_bytes(rank, shape, layout, batch) + cache
+        reading = read / gpu.bandwidth / BANDWIDTH_SHARE
         exchange = _exchange(layout, gpu, rank.stage.layers, batch * shape.hidden_size)
-        total += max(reading / _BANDWIDTH_SHARE, computing) + exchange
-    stages = layout.pipeline_parallel
-    return total / len(found.ranks) * stages + (stages - 1) * _NEXT_STAGE
+        busy += max(reading, computing) + exchange
+        reads, readings, exchanges = reads + read, readings + reading, exchanges + exchange
+    kinds = len(found.ranks)
+    return Step(
+        reads / kinds, readings / kinds, computing, exchanges / kinds, busy / kinds,
+        layout.pipeline_parallel,
+    )  # fmt: skip
 
 
 def _exchange(layout: Layout, gpu: Gpu, layers: int, numbers: int) -> float:
@@ -99,8 +124,9 @@ def _exchange(layout: Layout, gpu: Gpu, layers: int, numbers: int) -> float:
     return 2 * layers * (latency + moved / (gpu.link if fast else min(gpu.link, 32e9)))
 
 
-def _prompt_seconds(found: Budget, gpu: Gpu, shape: Shape) -> float:
+def prompt_seconds(found: Budget, gpu: Gpu, shape: Shape) -> float:
+    """Seconds of a prompt of 512 tokens on an idle server."""
     layout = found.layout
-    rate = layout.tensor_parallel * gpu.flops_16 * _FLOPS_SHARE
+    rate = layout.tensor_parallel * gpu.flops_16 * FLOPS_SHARE
     exchange = _exchange(layout, gpu, shape.num_layers, PROMPT * shape.hidden_size)
     return 2 * active_params(shape) * PROMPT / rate + exchange

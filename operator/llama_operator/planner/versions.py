@@ -8,8 +8,7 @@ more cautious neighbour, and `assumed` says so.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from llama_operator.api.errors import LlamaError
 
@@ -25,8 +24,7 @@ _VERSION: Final = re.compile(r"v?(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?(?:[.+-]?[A
 _OLDEST: Final = (0, 2)
 
 
-@dataclass(frozen=True)
-class Engine:
+class Engine(NamedTuple):
     """How the engine of a vLLM version counts memory.
 
     `runner` is V0 (before 0.8), V1 or V2 (model runner, from 0.24). `utilization` is the share

@@ -43,26 +43,45 @@ class Stage(NamedTuple):
 def rank_weights(
     shape: Shape, weights_bytes: int, precision: Precision, tensor_parallel: int, stage: Stage
 ) -> int:
-    """Bytes of weights on a rank of `stage`, its rope table and allocator padding included.
+    """Bytes of weights on a rank of `stage`, its rope table and allocator padding included."""
+    held = parameter_bytes(shape, weights_bytes, precision, tensor_parallel, stage)
+    table = embedding_bytes(shape, precision.bytes) // tensor_parallel
+    padding = _tables(stage, shape) * allocator_padding(table)
+    if not _counted(shape):
+        padding += stage.layers * sum(
+            allocator_padding(each * linear_bytes(precision))
+            for each in layer_tensors(shape, tensor_parallel)
+        )
+    return held + rope_table(shape, precision.bytes) + padding + _UNEXPLAINED
 
-    Exact for 16-bit dense checkpoints; for others the checkpoint's own bytes, less what is
+
+def parameter_bytes(
+    shape: Shape, weights_bytes: int, precision: Precision, tensor_parallel: int, stage: Stage
+) -> int:
+    """Bytes of the parameters on a rank of `stage`.
+
+    Exact for dense 16-bit checkpoints; for others the checkpoint's own bytes, less what is
     never quantised, are divided over layers and ranks.
     """
     size = precision.bytes
-    if shape.quantized or shape.num_experts:
+    if _counted(shape):
         layers = _stored_layers(shape, weights_bytes, precision, tensor_parallel, stage)
-        padding = 0
     else:
-        linear_bytes = 1 if precision.online == "fp8" else size
-        tensors = [each * linear_bytes for each in layer_tensors(shape, tensor_parallel)]
-        layers = stage.layers * sum(tensors)
-        padding = stage.layers * sum(map(allocator_padding, tensors))
+        numbers = sum(layer_tensors(shape, tensor_parallel))
+        layers = stage.layers * numbers * linear_bytes(precision)
     tables = _tables(stage, shape) * (embedding_bytes(shape, size) // tensor_parallel)
-    padding += _tables(stage, shape) * allocator_padding(
-        embedding_bytes(shape, size) // tensor_parallel
-    )
     norms = (2 * stage.layers + stage.last) * shape.hidden_size * size
-    return layers + tables + norms + rope_table(shape, size) + padding + _UNEXPLAINED
+    return layers + tables + norms
+
+
+def _counted(shape: Shape) -> bool:
+    """Whether bytes are taken from the checkpoint, since the shape alone does not give them."""
+    return shape.quantized or shape.num_experts > 0
+
+
+def linear_bytes(precision: Precision) -> int:
+    """Bytes of one number of an unquantised checkpoint's linear layers in memory."""
+    return 1 if precision.online == "fp8" else precision.bytes
 
 
 def layer_tensors(shape: Shape, tensor_parallel: int) -> tuple[int, int, int, int]:

@@ -21,6 +21,9 @@ from llama_operator.render.weights import weights, weights_name
 
 # Secrets are never watched (that needs the right to list them), so a missing one is asked for again.
 SECRET_POLL_SECONDS = 10.0
+_UNDER_WAY = ("Downloading", "WaitingForConsumer", "Converting", "Verifying", "Locked")
+# What a hub or a network may get over by itself.
+_TEMPORARY = ("RateLimited", "ServerError", "EndpointUnreachable", "Stalled")
 _NOT_WANTED = Condition("WeightsReady", "Unknown", "Pending", "Waits for a plan")
 
 
@@ -97,11 +100,13 @@ def _weights_reason(conditions: dict[str, Object]) -> str:
     volume = conditions.get("VolumeReady", {})
     if volume.get("status") == "False" and volume.get("reason") != "WaitingForConsumer":
         return "VolumeNotUsable"
-    failed = {"Downloading", "WaitingForConsumer", "Converting", "Verifying", "Locked"}
+    passing = {*_UNDER_WAY, *_TEMPORARY}
     bad = [
         entry
         for entry in conditions.values()
-        if entry["type"] != "Ready" and entry["status"] == "False" and entry["reason"] not in failed
+        if entry["type"] != "Ready"
+        and entry["status"] == "False"
+        and entry["reason"] not in passing
     ]
     return "Failed" if bad else "Pending"
 

@@ -23,6 +23,7 @@ from llama_operator.render.inputs import Fetching
 
 RETRY_SECONDS = 60.0
 SECRET_POLL_SECONDS = 10.0
+_FETCHED = ("digest", "bytes", "files", "format")
 
 
 @dataclass
@@ -157,20 +158,17 @@ def _fetch(view: WeightsView, fetching: Fetching, decision: WeightsDecision) -> 
         decision.actions += converge(render.fetch_objects(fetching), view.children)
         return
     decision.actions += converge(render.claim_objects(fetching), view.children)
-    if not _ended(job):
-        return
     result = _result(view, job, "Downloaded", decision)
-    if result is None or not (result.failure or "digest" in result.values):
-        _again(view, job, decision)
-    elif result.failure:
-        decision.say(
-            "Downloaded", "False", "Failed", "The fetch ended; it is tried again every minute"
-        )
+    if result is None:
+        return
+    if result.failure:
+        decision.say("Downloaded", "False", "Failed", "The fetch failed; it is tried again")
         decision.conditions[result.failure.type] = result.failure
+    elif "digest" in result.values:
+        found = {name: result.values[name] for name in _FETCHED if name in result.values}
+        decision.facts |= found
     else:
-        decision.facts |= {
-            k: v for k, v in result.values.items() if k in ("digest", "bytes", "files", "format")
-        }
+        _again(view, job, decision)
 
 
 def _ended(job: Object) -> bool:
@@ -181,9 +179,7 @@ def _ended(job: Object) -> bool:
 def _result(
     view: WeightsView, job: Object, condition: str, decision: WeightsDecision
 ) -> results.Result | None:
-    """The Job's result once it has ended; a failed one is tried again after a while."""
-    if not _ended(job):
-        return None
+    """What the Job's last attempt said; a Job that failed for good is replaced after a while."""
     uid = job["metadata"]["uid"]
     pods = [
         pod
@@ -191,9 +187,9 @@ def _result(
         if any(ref.get("uid") == uid for ref in pod["metadata"].get("ownerReferences", ()))
     ]
     result = results.read(pods, condition)
-    if result is None or result.failure:
+    if _ended(job) and (result is None or result.failure):
         _again(view, job, decision)
-    return result
+    return result if _ended(job) or (result and result.failure) else None
 
 
 def _again(view: WeightsView, job: Object, decision: WeightsDecision) -> None:

@@ -42,9 +42,10 @@ class Result:
 
 
 def read(pods: Iterable[Object], default_condition: str) -> Result | None:
-    """The result of the newest ended pod of a Job; None when no pod has ended."""
-    ended = [found for found in map(_terminated, pods) if found is not None]
-    if not ended:
+    """The result of the newest ended pod of a Job; None while a pod is at it, or before any."""
+    states = [_terminated(pod) for pod in pods]
+    ended = [state for state in states if state is not None]
+    if not ended or len(ended) < len(states):
         return None
     newest = max(ended, key=lambda state: str(state.get("finishedAt", "")))
     return parse(str(newest.get("message", "")), default_condition, int(newest.get("exitCode", 1)))

@@ -7,9 +7,13 @@ the version it came with.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from llama_operator.api.quantity import parse_duration
-from llama_operator.planner.plan import Plan
-from llama_operator.render.inputs import Serving
+
+if TYPE_CHECKING:  # llamactl renders the flags of a plan without the typed models
+    from llama_operator.planner.plan import Plan
+    from llama_operator.render.inputs import Serving
 
 SHUTDOWN_TIMEOUT_SINCE = (0, 18)
 DISABLE_DOCS_SINCE = (0, 8)

@@ -16,6 +16,10 @@ from llama_operator.render.pod import container_security, pod_security
 
 PERMANENT_EXIT = 1
 RETRIES = 6
+# A preflight says what it met at once; the operator asks again.
+PREFLIGHT_RETRIES = 0
+PREFLIGHT_ATTEMPTS = 3
+PREFLIGHT_WAIT_SECONDS = 20
 MOUNT = "/weights"
 _TMP: Object = {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108 - an emptyDir of the pod's own
 
@@ -34,7 +38,9 @@ def fetch_name(fetching: Fetching) -> str:
 def preflight(fetching: Fetching) -> Object:
     """One authorised look at the source."""
     pod = _pod(fetching, _container(fetching, "preflight", _preflight_args(fetching)))
-    return _job(fetching, preflight_name(fetching), labels.PREFLIGHT, pod)
+    job = _job(fetching, preflight_name(fetching), labels.PREFLIGHT, pod)
+    job["spec"]["backoffLimit"] = PREFLIGHT_RETRIES
+    return job
 
 
 def fetch(fetching: Fetching) -> Object:
@@ -53,7 +59,14 @@ def fetch(fetching: Fetching) -> Object:
 def _preflight_args(fetching: Fetching) -> list[str]:
     source = fetching.spec.source.hugging_face if fetching.spec.source else None
     revision = source.revision if source else "main"
-    return ["preflight", f"--repo={fetching.repo}", f"--revision={revision}", *_endpoint(fetching)]
+    return [
+        "preflight",
+        f"--repo={fetching.repo}",
+        f"--revision={revision}",
+        f"--retries={PREFLIGHT_ATTEMPTS}",
+        f"--rate-limit-wait={PREFLIGHT_WAIT_SECONDS}",
+        *_endpoint(fetching),
+    ]
 
 
 def _fetch_args(fetching: Fetching) -> list[str]:

@@ -21,7 +21,10 @@ def timeline(
     ]
     for pod in pods:
         moments += _conditions(pod, _POD)
-    return sorted(((moment - start).total_seconds(), what) for moment, what in moments)
+    # Timestamps are whole seconds: what shares one is shown in the order in which it must be.
+    order = ["applied", *_WEIGHTS.values(), *_POD.values(), *_READY.values()]
+    moments.sort(key=lambda moment: (moment[0], order.index(moment[1])))
+    return [((moment - start).total_seconds(), what) for moment, what in moments]
 
 
 _WEIGHTS = {

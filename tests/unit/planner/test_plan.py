@@ -10,7 +10,9 @@ from tests.unit.planner.ask import SMOLLM2, ask, smollm2_on_cpu
 
 from llama_operator.api.conditions import DEPLOYMENT_REASONS
 from llama_operator.api.errors import LlamaError, PlanRefused
+from llama_operator.catalog.shape import kv_bytes_per_token
 from llama_operator.planner.plan import Request, plan
+from llama_operator.planner.weights import Precision, Stage, parameter_bytes
 
 
 def refused(request: Request) -> PlanRefused:
@@ -170,7 +172,7 @@ def test_the_whole_card_is_checked_not_only_vllms_share() -> None:
 def test_an_automatic_context_is_lowered_and_said() -> None:
     found = plan(ask("70b", gpu_count=2))
     assert found.max_model_len < 131_072 and found.max_model_len % 1024 == 0
-    assert found.max_model_len <= found.kv_tokens
+    assert 0.9 * found.kv_tokens <= found.max_model_len <= 0.98 * found.kv_tokens
     assert f"context lowered from 131,072 to {found.max_model_len:,}" in found.reason
 
 
@@ -226,9 +228,26 @@ def test_fp8_cache_holds_twice_as_much() -> None:
 
 
 def test_beyond_the_kv_heads_more_ranks_hold_no_more_heads() -> None:
+    shape = ask("8b").shape
+    assert kv_bytes_per_token(shape, 8, 32) == kv_bytes_per_token(shape, 32, 32) == 16_384
     eight = plan(ask("8b", tensor_parallel=8, gpus_per_node=16))
     sixteen = plan(ask("8b", tensor_parallel=16, gpus_per_node=16))
-    assert sixteen.kv_tokens < 1.1 * eight.kv_tokens
+    assert eight.kv_tokens < sixteen.kv_tokens < 1.1 * eight.kv_tokens
+
+
+def test_copied_kv_heads_and_padded_words_weigh() -> None:
+    def held(name: str, size: int) -> int:
+        shape = ask(name).shape
+        return parameter_bytes(shape, 0, Precision("bfloat16", 2), size, Stage(shape.num_layers))
+
+    # 16 ranks hold 16 copies of 8 KV heads: per layer 4096 x 128 for keys and for values.
+    layer = 4096 * (4096 * 2 // 16 + 2 * 128) + 3 * 4096 * 14336 // 16
+    assert held("llama-3.1-8b", 16) == 2 * (
+        32 * (layer + 2 * 4096) + 4096 + 2 * 4096 * 128256 // 16
+    )
+    # 32,016 words are padded to 32,064; both tables have them.
+    padding = 2 * 2 * 48 * 4096
+    assert held("codellama-7b", 1) == ask("codellama-7b").weights_bytes + padding
 
 
 def test_groups_of_quantised_weights_forbid_some_cuts() -> None:
@@ -241,13 +260,27 @@ def test_groups_of_quantised_weights_forbid_some_cuts() -> None:
 
 
 def test_host_memory_holds_the_pinned_token_ids() -> None:
-    short = plan(ask("8b", gpu_count=2, max_model_len=4096)).host
-    long = plan(ask("8b", gpu_count=2, max_model_len=131_072)).host
-    assert long.memory_bytes - short.memory_bytes >= 2 * 1024 * (131_072 - 4096) * 4 - (1 << 30)
+    short = plan(ask("scout", gpu_count=8, max_model_len=4096)).host
+    long = plan(ask("scout", gpu_count=8, max_model_len=1_000_000)).host
+    pinned = 8 * 1024 * (1_000_000 - 4096) * 4
+    assert abs(long.memory_bytes - short.memory_bytes - pinned) <= 1 << 30
+    # Before 0.24 nothing was pinned.
+    old = plan(ask("scout", gpu_count=8, max_model_len=1_000_000, vllm_version="0.11.0")).host
+    assert old.memory_bytes == short.memory_bytes
+
+
+def test_a_pod_is_sized_for_its_own_ranks() -> None:
     # Measured: 1,244 + 1,068 + 2 x 2,963 MiB for two ranks.
-    assert short.memory_bytes > 8_238 << 20
-    assert short.shm_bytes >= 240 << 20
-    assert plan(ask("405b")).host == plan(ask("405b", gpu_count=16)).host
+    two = plan(ask("8b", gpu_count=2, max_model_len=4096)).host
+    assert two.memory_bytes > 8_238 << 20 and two.shm_bytes >= 240 << 20
+    assert two.ephemeral_bytes >= 1 << 30 and two.cpu_millis >= 2000
+    both = plan(ask("70b", gpu_count=16, max_model_len=4096)).host
+    assert both == plan(ask("70b", gpu_count=8, max_model_len=4096)).host
+
+
+def test_a_node_holds_whole_tensor_groups() -> None:
+    found = plan(ask("8b", gpu_count=12, gpus_per_node=6))
+    assert (found.tensor_parallel, found.pipeline_parallel, found.nodes) == (4, 3, 3)
 
 
 def test_versions_differ() -> None:
@@ -277,6 +310,14 @@ def test_cpu_ranks() -> None:
     assert three.tensor_parallel == 3 and three.kv_cache_bytes == 128 << 20
     small = plan(smollm2_on_cpu(max_model_len=64))
     assert small.kv_cache_bytes == 64 << 20
+
+
+def test_a_cpu_gets_a_context_that_its_memory_bears() -> None:
+    found = plan(replace(ask("8b", None), device="cpu"))
+    assert found.max_model_len == 8192 and found.host.memory_bytes < 24 << 30
+    assert "context lowered from 131,072 to 8,192" in found.reason
+    pinned = plan(replace(ask("8b", None), device="cpu", max_model_len=131_072))
+    assert pinned.kv_cache_bytes == 2 * 131_072 * 131_072 and not pinned.changes
 
 
 @pytest.mark.parametrize(
