@@ -19,13 +19,17 @@ from tests.support.stack import answers, wait_for
 
 @contextlib.contextmanager
 def forwarded(
-    kubeconfig: Path, target: str, port: int, namespace: str = "default"
+    kubeconfig: Path,
+    target: str,
+    port: int,
+    namespace: str = "default",
+    kubectl: Path | None = None,
 ) -> Iterator[int]:
     """A local port that leads to `port` of a Service or pod while the context is open."""
     with held(1) as (local,):
         pass
     argv = [
-        str(tools.path_of("kubectl")),
+        str(kubectl or tools.path_of("kubectl")),
         "port-forward",
         "-n",
         namespace,

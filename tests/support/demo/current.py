@@ -19,13 +19,15 @@ from typing import Any
 
 import yaml
 
-from tests.support.cluster import ClusterError, tools
+from tests.support.cluster import ClusterError
 from tests.support.cluster.ports import held
 from tests.support.demo import show
 from tests.support.demo.ask import api_key, ask, forwarded
 from tests.support.models import QUESTION
 from tests.support.stack import NAMESPACE, OPERATOR, PROJECT, answers, wait_for
 
+# Of the virtual environment: nothing was built for a cluster that is there already.
+KUBECTL = Path(sys.executable).parent / "kubectl"
 NEEDED = {
     "WEIGHTS_IMAGE": "an image that holds this package (its command is llama-weights)",
     "VLLM_IMAGE": "an image with vLLM's CPU build",
@@ -44,13 +46,14 @@ def run() -> int:
     install()
     with operator():
         _serve_and_ask()
+    show.line("the operator has ended; `kubectl delete llama smollm2` removes what it made")
     return 0
 
 
 def kubectl(*args: str, input: str | None = None) -> str:
     """Output of kubectl with the current kubeconfig; raises ClusterError."""
     done = subprocess.run(
-        [str(tools.path_of("kubectl")), *args],
+        [str(KUBECTL), *args],
         input=input,
         capture_output=True,
         text=True,
@@ -118,6 +121,6 @@ def _serve_and_ask() -> None:
     kubectl("wait", "-n", "default", "--for=condition=Ready", "--timeout=1200s", f"llama/{name}")
     secret = json.loads(kubectl("get", "secret", f"{name}-api-key", "-n", "default", "-o", "json"))
     kubeconfig = Path(os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")
-    with forwarded(kubeconfig, f"svc/{name}", 8000) as port:
+    with forwarded(kubeconfig, f"svc/{name}", 8000, kubectl=KUBECTL) as port:
         show.question(QUESTION)
         show.answer(ask(port, api_key(secret), spec["model"], QUESTION))
