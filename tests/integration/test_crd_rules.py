@@ -174,7 +174,7 @@ def stored(api: RawApi) -> Iterator[str]:
     api.delete("LlamaWeights", "kept")
 
 
-MAKE_NEW = "cannot change; make a new LlamaWeights (llamactl weights add)"
+MAKE_NEW = "cannot change; make a new LlamaWeights"
 STORAGE = f"spec.storage: {MAKE_NEW}; only spec.storage.size may grow"
 SHRINK = "spec.storage.size: a volume cannot shrink; keep or raise it"
 UPDATE_MESSAGES = (f"spec.model: {MAKE_NEW}", f"spec.source: {MAKE_NEW}", STORAGE, SHRINK)

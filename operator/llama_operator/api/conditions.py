@@ -40,6 +40,7 @@ DEPLOYMENT_REASONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "QuantizationUnsupported",
             "GPUUnknown",
             "WaitingForShape",
+            "InvalidSpec",
         ),
         "WeightsReady": ("Ready", "Pending", "NotFound", "Failed", "VolumeNotUsable"),
         "Available": ("MinimumReplicasReady", "ScaledToZero", "NoReplicaReady"),
@@ -88,6 +89,9 @@ WEIGHTS_REASONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "ServerError",
             "EndpointUnreachable",
             "SecretMissing",
+            "Checking",
+            "Pending",
+            "InvalidSpec",
         ),
         "VolumeReady": (
             "Bound",
@@ -97,14 +101,25 @@ WEIGHTS_REASONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "TooSmall",
             "ReadOnly",
             "Full",
+            "ClaimMissing",
+            "Pending",
         ),
-        "Downloaded": ("Complete", "Downloading", "Stalled", "WaitingForURL", "Locked", "Failed"),
+        "Downloaded": (
+            "Complete",
+            "Downloading",
+            "Stalled",
+            "WaitingForURL",
+            "Locked",
+            "Failed",
+            "Pending",
+        ),
         "Verified": (
             "ChecksumsMatch",
             "Verifying",
             "ChecksumMismatch",
             "FilesMissing",
             "UnexpectedFiles",
+            "Pending",
         ),
         "Converted": (
             "NotNeeded",
@@ -113,6 +128,7 @@ WEIGHTS_REASONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "FormatUnsupported",
             "CorruptCheckpoint",
             "Failed",
+            "Pending",
         ),
     }
 )

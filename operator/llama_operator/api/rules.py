@@ -63,7 +63,7 @@ def _reserved_key(field: str) -> Rule:
     )
 
 
-_SAME = "cannot change; make a new LlamaWeights (llamactl weights add)"
+_SAME = "cannot change; make a new LlamaWeights"
 _STORAGE = f"spec.storage: {_SAME}; only spec.storage.size may grow"
 
 

@@ -134,7 +134,7 @@ class AuthSpec(Model):
     secret_name: str | None = Field(
         default=None,
         description=(
-            "Secret whose every entry is a valid key. Auto: <name>-api-key, made once with the "
+            "Secret whose entry `default` is the API key. Auto: <name>-api-key, made once with the "
             "entry default."
         ),
         max_length=253,

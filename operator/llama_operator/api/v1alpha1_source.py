@@ -129,8 +129,8 @@ class Storage(Model):
     access_modes: tuple[AccessMode, ...] = Field(
         default=(),
         description=(
-            "Access modes of the claim that is made; auto: ReadWriteMany where the class is known "
-            "to offer it, else ReadWriteOnce."
+            "Access modes of the claim that is made; auto: ReadWriteOnce. Servers on several nodes "
+            "need ReadWriteMany."
         ),
         max_length=4,
         json_schema_extra=listed("set"),
@@ -149,7 +149,7 @@ class Retention(Model):
 
     policy: Literal["Retain", "Delete"] = Field(
         default="Retain",
-        description="Retain keeps the files; Delete removes object and files. Default Retain.",
+        description="Retain keeps the files; Delete removes the object and the volume made for it. Default Retain.",
     )
     after_unused: str = Field(
         default="24h",
