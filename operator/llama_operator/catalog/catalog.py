@@ -12,8 +12,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from llama_operator.api.errors import UnknownModel, UsageError
-from llama_operator.catalog import names, schema
-from llama_operator.catalog.model import Generation, Meta, Model
+from llama_operator.catalog import names
+from llama_operator.catalog.model import Generation, Meta, Model, read_generation, restore
 from llama_operator.catalog.shape import Shape
 
 if TYPE_CHECKING:
@@ -97,17 +97,17 @@ class Catalog:
 
 
 def read_packaged(name: str) -> Any:
-    """The content of a JSON file that lies beside this module."""
-    from importlib.resources import files  # noqa: PLC0415 - 5 ms that --help need not pay
-
-    return json.loads(files(__package__).joinpath(name).read_bytes())
+    """The content of a JSON file that lies beside this module, packed or not."""
+    # importlib.resources takes 8 ms to import, as long as all the rest of loading.
+    loader: Any = __spec__.loader
+    return json.loads(loader.get_data(f"{__file__.rpartition('/')[0]}/{name}"))
 
 
 @cache
 def _packaged() -> tuple[Catalog, dict[str, Generation]]:
     data = read_packaged("models.json")
-    generations = schema.read_generations(data)
-    models = [schema.restore(each, generations) for each in data["models"]]
+    generations = {key: read_generation(key, raw) for key, raw in data["generations"].items()}
+    models = [restore(each, generations) for each in data["models"]]
     return Catalog(models, data["comparisons"], data["sources"]), generations
 
 
@@ -120,6 +120,8 @@ def load(extra: str | Path | Mapping[str, Any] | None = None) -> Catalog:
     catalog, generations = _packaged()
     if extra is None:
         return catalog
+    from llama_operator.catalog import schema  # noqa: PLC0415 - only for what a user adds
+
     raw = extra if isinstance(extra, Mapping) else _read_file(str(extra))
     return catalog.added(schema.read_models(raw, generations))
 

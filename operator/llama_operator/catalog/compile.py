@@ -14,6 +14,7 @@ import click
 import yaml
 
 from llama_operator.catalog import schema
+from llama_operator.catalog.model import flatten
 
 HERE = Path(__file__).parent
 TABLES = ("models", "gpus")
@@ -23,7 +24,7 @@ def compiled(table: str, source: Path = HERE) -> bytes:
     """The JSON of a table. Raises UsageError where models.yaml does not follow its schema."""
     data: Any = yaml.safe_load((source / f"{table}.yaml").read_bytes())
     if table == "models":
-        data["models"] = [schema.flatten(each) for each in schema.read_models(data)]
+        data["models"] = [flatten(each) for each in schema.read_models(data)]
         del data["shapes"]
     return json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
 

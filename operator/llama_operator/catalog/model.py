@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from llama_operator.catalog.shape import Shape, kv_bytes_per_token
 
 
-@dataclass(frozen=True)
-class Meta:
+class Meta(NamedTuple):
     """Where Meta's own server keeps a checkpoint.
 
     `mp` is Meta's model parallel size: it fixes the number of .pth files and says nothing about
@@ -25,8 +24,7 @@ class Meta:
     checklist: bool = True
 
 
-@dataclass(frozen=True)
-class Generation:
+class Generation(NamedTuple):
     """What all checkpoints of a generation share."""
 
     id: str
@@ -107,3 +105,27 @@ class Model:
 
 def _is_size(part: str) -> bool:
     return part in ("scout", "maverick") or (part[-1:] == "b" and part[:-1].isdigit())
+
+
+def read_generation(key: str, raw: Mapping[str, Any]) -> Generation:
+    """The generation that a catalogue file describes under `key`."""
+    return Generation(**{"id": key, "name": key, "released": "", "license": "", **raw})
+
+
+def flatten(model: Model) -> dict[str, Any]:
+    """A model as plain data for JSON; its generation is named, not repeated."""
+    data = {**vars(model), "shape": vars(model.shape)}
+    data["meta"] = model.meta._asdict() if model.meta else None
+    del data["family"]
+    return data
+
+
+def restore(data: dict[str, Any], generations: Mapping[str, Generation]) -> Model:
+    """The model that flatten made plain; trusted, so that loading takes no checks."""
+    meta = data.pop("meta")
+    if meta is not None:
+        meta = Meta(**{**meta, "aliases": tuple(meta["aliases"])})
+    lists: dict[str, Any] = {key: tuple(data.pop(key)) for key in ("hf_aliases", "uncertain")}
+    shape = Shape(**data.pop("shape"))
+    family = generations[data["generation"]]
+    return Model(**data, **lists, shape=shape, meta=meta, family=family)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import Any, Final
 
 from llama_operator.api.errors import UsageError
 from llama_operator.catalog.config import check_architecture, checked
-from llama_operator.catalog.model import Generation, Meta, Model
+from llama_operator.catalog.model import Generation, Meta, Model, read_generation
 from llama_operator.catalog.shape import Shape
 
 Object = dict[str, Any]
@@ -57,31 +57,13 @@ def read_models(raw: Any, generations: Mapping[str, Generation] | None = None) -
 def read_generations(data: Mapping[str, Any]) -> dict[str, Generation]:
     """The generations that a catalogue file describes."""
     found = _mapping(data.get("generations", {}), "generations")
-    names = {each.name for each in fields(Generation)} - {"id"}
+    names = {*Generation._fields} - {"id"}
     result = {}
     for key, raw in found.items():
         entry = _mapping(raw, f"generations.{key}")
         _check_keys(entry, names, f"generations.{key}")
-        result[key] = Generation(**{"id": key, "name": key, "released": "", "license": "", **entry})
+        result[key] = read_generation(key, entry)
     return result
-
-
-def flatten(model: Model) -> Object:
-    """A model as plain data for JSON; its generation is named, not repeated."""
-    data = asdict(model)
-    del data["family"]
-    return data
-
-
-def restore(data: Object, generations: Mapping[str, Generation]) -> Model:
-    """The model that flatten made plain; trusted, so that loading takes no checks."""
-    meta = data.pop("meta")
-    if meta is not None:
-        meta = Meta(**{**meta, "aliases": tuple(meta["aliases"])})
-    lists: Object = {key: tuple(data.pop(key)) for key in ("hf_aliases", "uncertain")}
-    shape = Shape(**data.pop("shape"))
-    family = generations[data["generation"]]
-    return Model(**data, **lists, shape=shape, meta=meta, family=family)
 
 
 def _model(
@@ -164,7 +146,7 @@ def _meta(raw: Any, where: str) -> Meta | None:
     if raw is None:
         return None
     entry = _mapping(raw, where)
-    _check_keys(entry, {each.name for each in fields(Meta)}, where)
+    _check_keys(entry, Meta._fields, where)
     return Meta(
         folder=str(entry.get("folder", "")),
         mp=_number(entry, "mp", where),
