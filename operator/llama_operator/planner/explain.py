@@ -95,7 +95,7 @@ def speed_lines(request: Request, chosen: Settled) -> Iterator[str]:
     if gpu is None or not gpu.bandwidth or not gpu.flops_16:
         yield "speed: not estimated, since this GPU's bandwidth is not in the table"
         return
-    guess = speed_of(request, chosen, request.concurrency or 0)
+    guess = speed_of(request, chosen)
     prompt = speed.prompt_seconds(found, gpu, request.shape)
     operations = f"2 x {speed.active_params(request.shape):,} active parameters"
     rate = f"({gpu.flops_16 / 1e12:g} TFLOPS x {speed.FLOPS_SHARE:g})"

@@ -116,7 +116,7 @@ def too_small(
     fitting = [each for each in offers(request, subject, method) if each.fits]
     choices = [str(each.layout.gpus) for each in fitting[:_MOST_CHOICES]]
     field, reason, said = shortage(request, best)
-    ways = list(_ways(request, best, fitting))
+    ways = list(_ways(request, best, fitting, field))
     return PlanRefused(
         reason,
         said,
@@ -138,6 +138,15 @@ def shortage(request: Request, best: Settled) -> tuple[str, str, str]:
             "InsufficientGPUMemory",
             f"{on}: vLLM {request.vllm_version} loads all {gib(rank.loading)} a GPU in 16 bits "
             "before it makes fp8 of them",
+        )
+    batch = _pinned_batch(request)
+    if batch and not found.holds and rank.activation > rank.weights // 4:
+        field, value = batch
+        return (
+            field,
+            "InsufficientGPUMemory",
+            f"{value:,} on {on}: a batch of {found.settings.max_num_seqs:,} sequences takes "
+            f"{gib(rank.fixed - rank.weights)} a GPU beside the weights of {gib(rank.weights)}",
         )
     if not found.starts or (found.kv_tokens and not found.holds):
         over = gib(-found.card_room)
@@ -165,10 +174,24 @@ def shortage(request: Request, best: Settled) -> tuple[str, str, str]:
     return "spec.gpu.count", "InsufficientGPUMemory", said
 
 
-def _ways(request: Request, best: Settled, fitting: Iterable[Settled]) -> Iterator[str]:
+def _pinned_batch(request: Request) -> tuple[str, int] | None:
+    """The pin that fixes the size of a batch, where the share of the card is left to us."""
+    if request.gpu_memory_utilization is not None:
+        return None
+    pins = {
+        "spec.sizing.maxNumSeqs": request.max_num_seqs,
+        "spec.sizing.maxNumBatchedTokens": request.max_num_batched_tokens,
+        "--concurrency": request.concurrency,
+    }
+    return next(((field, value) for field, value in pins.items() if value), None)
+
+
+def _ways(request: Request, best: Settled, fitting: Iterable[Settled], field: str) -> Iterator[str]:
     found = best.budget
     most = found.kv_tokens // (request.concurrency or 1) // BLOCK * BLOCK
-    if request.gpu_memory_utilization and not found.holds:
+    if field in ("spec.sizing.maxNumSeqs", "spec.sizing.maxNumBatchedTokens", "--concurrency"):
+        yield "Lower it"
+    elif request.gpu_memory_utilization and not found.holds:
         yield "Leave it out for auto"
     elif found.holds and most and request.max_model_len:
         yield f"Use at most {most}"
