@@ -1,8 +1,7 @@
 """All layouts that come into question, judged by the planner, and the one to take.
 
 For a named GPU the choice is the planner's own, so that `plan`, `deploy` and the operator agree
-to the byte. Where no GPU is named, the usual data-centre GPUs are compared: fewest GPUs wins,
-then the card with the least memory, since both cost.
+to the byte. Where several GPUs are compared, RULES says which of their choices wins.
 """
 
 from __future__ import annotations
@@ -13,26 +12,20 @@ from typing import Any
 
 from llama_operator.api.errors import PlanRefused
 from llama_operator.planner import refusal
-from llama_operator.planner.plan import Plan, Request, plan, speed_of, subject_of, to_plan
+from llama_operator.planner.delivery import Delivery
+from llama_operator.planner.plan import Plan, Request, choose, plan, speed_of, subject_of, to_plan
 from llama_operator.planner.request import check
 from llama_operator.planner.search import layouts
 from llama_operator.planner.settle import Settled, settle
 from llama_operator.planner.speed import Speed
-
-USUAL_GPUS = (
-    "NVIDIA-L4",
-    "NVIDIA-A10",
-    "NVIDIA-L40S",
-    "NVIDIA-A100-SXM4-40GB",
-    "NVIDIA-A100-SXM4-80GB",
-    "NVIDIA-H100-80GB-HBM3",
-    "NVIDIA-H200",
-    "NVIDIA-B200",
-    "AMD-Instinct-MI300X-OAM",
-)
-
+from llamactl.asking import Asked
 
 MOST_PINNED = 8
+RULES = {
+    "fit": "the fewest GPUs, then those with the least memory",
+    "throughput": "the most tokens/s per GPU with all requests together, then the fewest GPUs",
+    "latency": "the most tokens/s for one request, then the fewest GPUs",
+}
 
 
 @dataclass(frozen=True)
@@ -42,9 +35,15 @@ class Candidate:
     plan: Plan
     fits: bool
     reason: str
+    request: Request
     replicas: int = 1
     speed: Speed | None = None
-    memory_bytes: int = 0
+    nodes: tuple[str, ...] = ()
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of one GPU; 0 on cpus."""
+        return self.request.gpu.memory_bytes if self.request.gpu else 0
 
 
 @dataclass(frozen=True)
@@ -56,27 +55,32 @@ class Answer:
     refused: PlanRefused | None = None
 
 
-def answer(requests: Sequence[Request]) -> Answer:
+def answer(asked: Sequence[Asked]) -> Answer:
     """Judge one request per GPU. Never raises PlanRefused."""
     found: list[Candidate] = []
     chosen: list[Candidate] = []
     refused: list[PlanRefused] = []
-    for request in requests:
+    for each in asked:
         try:
-            best = plan(request)
+            mine = _chosen(each)
         except PlanRefused as error:
             refused.append(error)
-            found += _others(request, None)
+            found += _others(each, None)
             continue
-        mine = _chosen(request, best)
         chosen.append(mine)
-        found += [mine, *_others(request, best)]
-    best_of_all = min(chosen, key=_cost, default=None)
-    return Answer(best_of_all, _ordered(found), refused[0] if refused and not chosen else None)
+        found += [mine, *_others(each, mine.plan)]
+    best = min(chosen, key=_rank, default=None)
+    return Answer(best, _ordered(found), refused[0] if refused and not chosen else None)
 
 
-def _cost(found: Candidate) -> tuple[int, int]:
-    return found.plan.gpus, found.memory_bytes
+def _rank(found: Candidate) -> tuple[float, int, int, str]:
+    """Sorts what RULES prefers first; ties go to fewer, then smaller GPUs."""
+    worth = 0.0
+    if found.speed and found.request.objective == "throughput":
+        worth = found.speed.batch_tokens_per_second / found.plan.gpus
+    elif found.speed and found.request.objective == "latency":
+        worth = found.speed.tokens_per_second
+    return -worth, found.plan.gpus, found.memory_bytes, found.plan.gpu_product
 
 
 def _ordered(found: Sequence[Candidate]) -> list[Candidate]:
@@ -85,17 +89,17 @@ def _ordered(found: Sequence[Candidate]) -> list[Candidate]:
     )
 
 
-def _chosen(request: Request, best: Plan) -> Candidate:
-    memory = request.gpu.memory_bytes if request.gpu else 0
-    speed = _speed(request, best) if request.gpu else None
-    return Candidate(best, True, best.reason, speed=speed, memory_bytes=memory)
-
-
-def _speed(request: Request, best: Plan) -> Speed | None:
-    for settled in _settled(request):
-        if _layout(settled) == (best.gpus, best.tensor_parallel, best.nodes):
-            return speed_of(request, settled)
-    return None
+def _chosen(asked: Asked) -> Candidate:
+    request = asked.request
+    if request.device == "cpu":
+        best = plan(request)
+        return Candidate(best, True, best.reason, request)
+    check(request)
+    subject = subject_of(request)
+    settled = choose(request, subject)
+    best = to_plan(request, subject, settled)
+    speed = speed_of(request, settled)
+    return Candidate(best, True, best.reason, request, speed=speed, nodes=asked.nodes)
 
 
 def _layout(settled: Settled) -> tuple[int, int, int]:
@@ -107,12 +111,12 @@ def _settled(request: Request) -> list[Settled]:
     """Other counts that would do; with a pinned layout nothing but that, since pins are kept."""
     if request.device == "cpu":
         return []
-    free = _free(request)
+    pinned = request.tensor_parallel or request.pipeline_parallel
     try:
-        check(free)
+        check(replace(request, gpu_count=None) if pinned else _free(request))
         subject = subject_of(request)
         method = subject.precision.quantization
-        if not _pinned(request):
+        if not pinned:
             return refusal.offers(request, subject, method)
         found = layouts(request, method)[:MOST_PINNED]
     except PlanRefused:
@@ -120,27 +124,23 @@ def _settled(request: Request) -> list[Settled]:
     return [settle(subject, request, layout) for layout in found]
 
 
-def _pinned(request: Request) -> bool:
-    return bool(request.tensor_parallel or request.pipeline_parallel)
-
-
 def _free(request: Request) -> Request:
     """The request without its count and layout, to judge or describe others."""
     return replace(request, gpu_count=None, tensor_parallel=None, pipeline_parallel=None)
 
 
-def _others(request: Request, best: Plan | None) -> Iterator[Candidate]:
+def _others(asked: Asked, best: Plan | None) -> Iterator[Candidate]:
     """The other counts; with a count asked for, smaller layouts as several replicas."""
+    request = asked.request
     taken = best and (best.gpus, best.tensor_parallel, best.nodes)
-    count = request.pinned_gpus
     for settled in _settled(request):
         if _layout(settled) == taken or _layout(settled)[0] == (best and best.gpus):
             continue
-        yield _candidate(request, settled, count)
+        yield _candidate(asked, settled)
 
 
-def _candidate(request: Request, settled: Settled, count: int | None) -> Candidate:
-    assert request.gpu is not None  # noqa: S101 - only GPUs are settled
+def _candidate(asked: Asked, settled: Settled) -> Candidate:
+    request, count = asked.request, asked.request.pinned_gpus
     free = _free(request)
     made = to_plan(free, subject_of(free), settled)
     gpus = settled.layout.gpus
@@ -148,21 +148,33 @@ def _candidate(request: Request, settled: Settled, count: int | None) -> Candida
         plan=made,
         fits=settled.fits,
         reason=made.reason if settled.fits else refusal.shortage(free, settled)[2],
+        request=request,
         replicas=max(1, count // gpus) if count and settled.fits else 1,
         speed=speed_of(free, settled) if settled.fits else None,
-        memory_bytes=request.gpu.memory_bytes,
+        nodes=asked.nodes,
     )
 
 
-def to_json(found: Candidate, device: str) -> dict[str, Any]:
-    """The candidate as the JSON contract has it."""
+def to_json(found: Candidate, delivery: Delivery, commit: str) -> dict[str, Any]:
+    """The candidate as the JSON contract has it, with keys of ours beside the contract's."""
     from llama_operator.render.flags import plan_args
 
     status = found.plan.to_status() | {"reason": found.reason}
     value: dict[str, Any] = {"fits": found.fits, "replicas": found.replicas, **status}
     if found.speed is not None and found.speed.tokens_per_second:
         value["estimate"] = _estimate(found.speed)
-    return {**value, "vllmArgs": plan_args(found.plan, device)}
+    tensors = found.request.weights_bytes
+    value["checkpoint"] = {
+        "commit": commit or None,
+        "tensorBytes": tensors or None,
+        **_delivered(delivery),
+    }
+    if found.nodes:
+        value["nodeNames"] = list(found.nodes)
+    args = plan_args(found.plan, found.request.device)
+    if found.plan.enforce_eager:
+        args.append("--enforce-eager")
+    return {**value, "vllmArgs": args}
 
 
 def _estimate(speed: Speed) -> Mapping[str, float]:
@@ -171,4 +183,15 @@ def _estimate(speed: Speed) -> Mapping[str, float]:
         "batch": speed.batch,
         "batchTokensPerSecond": round(speed.batch_tokens_per_second, 1),
         "firstTokenSeconds": round(speed.first_token_seconds, 4),
+    }
+
+
+def _delivered(found: Delivery) -> Mapping[str, float]:
+    return {
+        "fileBytes": found.file_bytes,
+        "volumeBytes": found.volume_bytes,
+        "bandwidthBytesPerSecond": round(found.bandwidth),
+        "downloadSeconds": round(found.download_seconds, 1),
+        "readBytesPerSecond": round(found.read_speed),
+        "loadSeconds": round(found.load_seconds, 1),
     }

@@ -22,6 +22,7 @@ from llamactl.settings import Settings
 INTERRUPTED = 130
 PIPE_CLOSED = 141
 WIDTH = 100
+WORDS = "llamactl.words"
 
 
 class Command(click.Command):
@@ -31,6 +32,11 @@ class Command(click.Command):
         kwargs.setdefault("context_settings", {"help_option_names": ["-h", "--help"]})
         super().__init__(*args, **kwargs)
         self.examples = list(examples)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse, and keep the words, for commands that suggest themselves in another form."""
+        ctx.meta[WORDS] = list(args)
+        return super().parse_args(ctx, args)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples, then the epilog."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llama_operator.api import labels
+from llama_operator.render.flags import listening_port
 from llamactl import forward, sse, view
 from llamactl.errors import CliError
 from llamactl.kube import Kube
@@ -53,7 +54,7 @@ def find(kube: Kube, name: str) -> Target:
         kube=kube,
         name=name,
         pod=ready[0],
-        port=int(view.path(obj, "spec", "endpoint", "port") or DEFAULT_PORT),
+        port=listening_port(int(view.path(obj, "spec", "endpoint", "port") or DEFAULT_PORT)),
         model=str(served or view.path(obj, "spec", "model")),
         key=_key(kube, name, obj),
     )

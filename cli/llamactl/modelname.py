@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from llama_operator.api.errors import PlanRefused, UnknownModel
 from llamactl.errors import BadValueError
+from llamactl.known import models
 from llamactl.near import or_list
 
 if TYPE_CHECKING:
@@ -35,9 +36,7 @@ class Resolved:
 
 def resolve(text: str) -> Resolved:
     """Raises BadValueError with the nearest names, PlanRefused for what cannot be served."""
-    from llama_operator.catalog import catalog
-
-    known = catalog.load()
+    known = models()
     entry = known.find(text)
     if entry is None and _REPO.match(text) and ".." not in text:
         return Resolved(text, None)

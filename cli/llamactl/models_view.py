@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llama_operator.api.errors import UnknownModel
-from llama_operator.catalog import catalog
-from llama_operator.catalog.model import Model
+from llama_operator.catalog.model import Meta, Model
 from llamactl import output
 from llamactl.errors import BadValueError
+from llamactl.known import models
 from llamactl.near import or_list
 from llamactl.table import Column, pairs, render
 from llamactl.units import bytes_text
@@ -28,13 +28,13 @@ WIDE = (Column("HUGGING FACE"), Column("NOTE"))
 
 def listed(everything: bool) -> list[Model]:
     """The models that can be served, or all."""
-    return [model for model in catalog.load() if everything or model.servable]
+    return [model for model in models() if everything or model.servable]
 
 
 def find(text: str) -> Model:
     """The model that a person means. Raises BadValueError with the nearest names."""
     try:
-        model = catalog.load().resolve(text)
+        model = models().resolve(text)
     except UnknownModel as error:
         near = or_list(error.choices[:3])
         raise BadValueError(
@@ -85,9 +85,10 @@ def _facts(model: Model) -> list[tuple[str, str]]:
         ("Served", "yes" if model.servable else f"no: {model.refusal}"),
         ("Family", f"{family.name}, released {family.released}"),
         ("Variant", model.variant),
-        ("Parameters", params(model.params)),
+        ("Modality", model.modality),
+        ("Parameters", f"{params(model.params)} ({model.params:,})"),
         ("Active", params(model.active_params) if model.active_params else ""),
-        ("Weights", bytes_text(model.weights_bytes) if model.weights_bytes else ""),
+        ("Weights", _weights(model)),
         ("Context", f"{model.context:,} tokens"),
         ("Layers", str(shape.num_layers)),
         ("Hidden size", f"{shape.hidden_size:,}"),
@@ -97,19 +98,64 @@ def _facts(model: Model) -> list[tuple[str, str]]:
         ("Vocabulary", f"{shape.vocab_size:,}"),
         ("Type", " ".join(filter(None, (shape.dtype, shape.quantization)))),
         ("KV per token", f"{model.kv_bytes_per_token:,} bytes"),
-        ("Rope theta", f"{model.rope_theta:,.0f}"),
+        ("Attention", family.attention),
+        ("Rope", _rope(model)),
         ("Tied embeddings", "yes" if shape.tied_embeddings else "no"),
         ("Tokenizer", family.tokenizer),
-        ("Hugging Face", f"{model.hf_repo or ''}{' (gated)' if model.gated else ''}"),
-        ("Meta", f"{meta.folder}, model parallel {meta.mp}" if meta else ""),
+        ("Hugging Face", model.hf_repo or ""),
+        ("Also named", ", ".join(model.hf_aliases)),
+        ("Gated", _gated(model)),
+        ("Files", f"{model.shards} safetensors" if model.shards else ""),
+        ("Meta's folder", meta.folder if meta else ""),
+        ("MP value", f"{meta.mp} (of Meta's files, not of serving)" if meta else ""),
+        ("Meta's files", _meta_files(meta) if meta else ""),
         ("Licence", model.license or family.license),
         ("Territory", model.territory or family.territory),
         ("Training tokens", _trillions(model.training_tokens or family.training_tokens)),
         ("GPU hours", f"{model.gpu_hours:,}" if model.gpu_hours else ""),
-        ("Scores", ", ".join(f"{name} {value:g}" for name, value in model.scores.items())),
-        ("Tool calls", model.tool_call_parser or family.tool_call_parser),
-        ("Chat template", model.chat_template or family.chat_template),
+        ("Scores", _scores(model.scores)),
+        ("Others' scores", _others() if model.scores else ""),
+        ("Tool calls", model.tool_call_parser),
+        ("Chat template", model.chat_template),
+        ("Prompt", model.prompt),
+        ("Notes", family.notes),
+        ("Uncertain", "; ".join(model.uncertain)),
     ]
+
+
+def _weights(model: Model) -> str:
+    size = model.weights_bytes
+    return f"{bytes_text(size)} ({size:,} bytes)" if size else ""
+
+
+def _scores(found: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in found.items())
+
+
+def _others() -> str:
+    """Published beside the family's, to read its scores by."""
+    found = models().comparisons
+    return "; ".join(f"{name}: {_scores(scores)}" for name, scores in found.items())
+
+
+def _rope(model: Model) -> str:
+    scaling = ", ".join(
+        f"{key} {value:g}" if isinstance(value, int | float) else f"{key} {value}"
+        for key, value in (model.rope_scaling or {}).items()
+    )
+    return f"theta {model.rope_theta:,.0f}" + (f"; {scaling}" if scaling else "")
+
+
+def _gated(model: Model) -> str:
+    if not model.hf_repo:
+        return ""
+    return "yes: accept the licence on its page, then use a token" if model.gated else "no"
+
+
+def _meta_files(meta: Meta) -> str:
+    size = f" of {meta.pth_bytes:,} bytes each" if meta.pth_bytes else ""
+    checks = "" if meta.checklist else "; no checklist.chk"
+    return f"{meta.pth_files} x consolidated.*.pth{size}{checks}"
 
 
 def _trillions(count: int | None) -> str:
@@ -126,33 +172,53 @@ def comparison(found: Sequence[Model], width: int) -> str:
 
 def facts(model: Model) -> dict[str, Any]:
     """Everything as a document, camelCase."""
-    shape = model.shape
-    meta = model.meta
     return {
         "id": model.id,
         "generation": model.generation,
+        "released": model.family.released,
         "variant": model.variant,
+        "modality": model.modality,
         "servable": model.servable,
         "refusal": model.refusal,
         "params": model.params,
         "activeParams": model.active_params,
         "weightsBytes": model.weights_bytes,
+        "largestTensorBytes": model.largest_tensor_bytes,
         "context": model.context,
         "kvBytesPerToken": model.kv_bytes_per_token,
-        "shape": shape.to_status(),
+        "shape": model.shape.to_status(),
+        "attention": model.family.attention,
         "ropeTheta": model.rope_theta,
         "ropeScaling": dict(model.rope_scaling) if model.rope_scaling else None,
-        "huggingFace": model.hf_repo,
-        "gated": model.gated,
-        "meta": {"folder": meta.folder, "mp": meta.mp, "pthFiles": meta.pth_files}
-        if meta
-        else None,
         "tokenizer": model.family.tokenizer,
+        **_places(model),
         "license": model.license or model.family.license,
         "territory": model.territory or model.family.territory,
         "trainingTokens": model.training_tokens or model.family.training_tokens,
         "gpuHours": model.gpu_hours,
         "scores": dict(model.scores),
-        "toolCallParser": model.tool_call_parser or model.family.tool_call_parser,
-        "chatTemplate": model.chat_template or model.family.chat_template,
+        "toolCallParser": model.tool_call_parser,
+        "chatTemplate": model.chat_template,
+        "prompt": model.prompt,
+        "notes": model.family.notes,
+        "uncertain": list(model.uncertain),
+    }
+
+
+def _places(model: Model) -> dict[str, Any]:
+    meta = model.meta
+    held = {
+        "folder": meta.folder,
+        "aliases": list(meta.aliases),
+        "mp": meta.mp,
+        "pthFiles": meta.pth_files,
+        "pthBytes": meta.pth_bytes,
+        "checklist": meta.checklist,
+    } if meta else None  # fmt: skip
+    return {
+        "huggingFace": model.hf_repo,
+        "huggingFaceAliases": list(model.hf_aliases),
+        "gated": model.gated,
+        "shards": model.shards,
+        "meta": held,
     }

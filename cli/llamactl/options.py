@@ -65,6 +65,27 @@ class Duration(click.ParamType[float]):
         return seconds
 
 
+class Rate(click.ParamType[float]):
+    """A speed; the value is bytes per second, above 0."""
+
+    name = "rate"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Bytes per second of "1Gbit" or "125MB/s"."""
+        from llamactl.units import parse_rate
+
+        if isinstance(value, int | float):
+            return float(value)
+        rate = parse_rate(str(value))
+        if rate is None:
+            self.fail(
+                f"{value!r} is no speed above 0; write one such as 1Gbit or 125MB/s", param, ctx
+            )
+        return rate
+
+
 def timeout(default: str) -> Callable[[F], F]:
     """Add --timeout."""
     return click.option(

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import click
 
-from llamactl.candidates import Answer, Candidate
+from llama_operator.planner.delivery import HEADROOM, SMALLEST_VOLUME, Delivery
+from llama_operator.planner.plan import Request
+from llama_operator.planner.speed import PROMPT
+from llamactl.asking import options
+from llamactl.candidates import RULES, Answer, Candidate
 from llamactl.membar import PARTS, bar
 from llamactl.output import bad, good
 from llamactl.source import Source
 from llamactl.table import Column, pairs, render
-from llamactl.units import bytes_text
+from llamactl.units import bytes_text, duration, rate_text
 
-BAR_CELLS = 16
+BAR_CELLS = 14
 COLUMNS = (
     Column("FITS"),
     Column("GPU"),
@@ -22,34 +27,44 @@ COLUMNS = (
     Column("PP", right=True, optional=True),
     Column("CONTEXT", right=True),
     Column("KV TOKENS", right=True),
-    Column("TOK/S", right=True, optional=True),
     Column("MEMORY", optional=True),
+    Column("TOK/S", right=True, optional=True),
+    Column("TOGETHER", right=True, optional=True),
 )
-LEGEND = "Memory of one GPU: " + ", ".join(f"{letter} {name}" for _, letter, name in PARTS)
+LEGEND = (
+    f"Memory of one GPU: {', '.join(f'{letter} {name}' for _, letter, name in PARTS)}.",
+    "TOK/S is of one request, TOGETHER of all that are planned at once; both are estimates.",
+)
 
 
-def text(found: Answer, source: Source, width: int, explain: bool) -> str:
+def text(found: Answer, source: Source, delivery: Delivery, width: int, explain: bool) -> str:
     """The whole answer."""
-    parts = [_choice(found.chosen, source, width)] if found.chosen else []
+    parts = [_choice(found.chosen, source, delivery, width)] if found.chosen else []
     if found.candidates:
-        parts.append(f"{_table(found, width)}\n{LEGEND}.")
+        legend = "\n".join(_wrapped(line, width) for line in LEGEND)
+        parts.append(f"{_table(found, width)}\n{legend}")
     if explain:
-        parts.append(_reasons(found, width))
+        parts += [_arithmetic(found, delivery, width), _reasons(found, width)]
     return "\n\n".join(parts)
 
 
-def _choice(chosen: Candidate, source: Source, width: int) -> str:
+def _choice(chosen: Candidate, source: Source, delivery: Delivery, width: int) -> str:
     plan = chosen.plan
+    cards = f"{plan.gpus} x {plan.gpu_product}" if plan.gpu_product else f"none, {plan.gpus} ranks"
+    over = f", over {plan.nodes} nodes" if plan.nodes > 1 else ""
     rows = [
         ("Model", source.model),
-        ("GPUs", f"{plan.gpus} x {plan.gpu_product}" if plan.gpu_product else str(plan.gpus)),
+        *([("Commit", source.commit)] if source.commit else []),
+        ("GPUs", cards + over),
+        *([("Nodes", ", ".join(chosen.nodes))] if chosen.nodes else []),
         ("Parallel", f"tensor {plan.tensor_parallel}, pipeline {plan.pipeline_parallel}"),
         ("Type", f"{plan.dtype}, quantization {plan.quantization}"),
         ("Context", f"{plan.max_model_len:,} tokens, up to {plan.max_num_seqs} at once"),
         ("KV cache", f"{plan.kv_tokens:,} tokens: {_concurrency(chosen)} of the full context"),
         *_memory(chosen),
         *_speed(chosen),
-        ("Why", chosen.reason),
+        ("Disk", _disk(delivery)),
+        ("Why", options(chosen.reason)),
     ]
     return pairs(rows, width)
 
@@ -68,15 +83,54 @@ def _speed(chosen: Candidate) -> list[tuple[str, str]]:
     speed = chosen.speed
     if speed is None or not speed.tokens_per_second:
         return []
+    one = f"{speed.tokens_per_second:,.0f} tokens/s for one request"
+    together = f"{speed.batch_tokens_per_second:,.0f} for {speed.batch:,} together"
+    first = f"first token after {1000 * speed.first_token_seconds:,.0f} ms ({PROMPT}-token prompt)"
+    return [("Estimate", f"{one}, {together}, {first}; a roofline, not a promise")]
+
+
+def _disk(found: Delivery) -> str:
+    return (
+        f"volume of {bytes_text(found.volume_bytes)} for {bytes_text(found.file_bytes)}; "
+        f"download {duration(found.download_seconds)} at {rate_text(found.bandwidth)}, "
+        f"load {duration(found.load_seconds)} at {rate_text(found.read_speed)}"
+    )
+
+
+def _arithmetic(found: Answer, delivery: Delivery, width: int) -> str:
+    """How the figures of the choice come about, line by line; long lines are wrapped."""
+    from llama_operator.planner.explain import explain
+
+    lines = [click.style("Arithmetic", bold=True)]
+    if found.chosen:
+        request = found.chosen.request
+        products = {each.plan.gpu_product for each in found.candidates}
+        if len(products) > 1:
+            lines.append(f"of {len(products)} GPUs {request.objective} takes {_rule(request)}")
+        lines += [options(line) for line in explain(request).splitlines()]
+    lines += ["", *_delivery_lines(delivery)]
+    return "\n".join(_wrapped(line, width) for line in lines)
+
+
+def _rule(request: Request) -> str:
+    return RULES[request.objective]
+
+
+def _delivery_lines(found: Delivery) -> list[str]:
+    size = f"{found.file_bytes:,} B"
+    smallest = bytes_text(SMALLEST_VOLUME)
     return [
-        (
-            "Estimate",
-            f"{speed.tokens_per_second:.0f} tokens/s for one request, "
-            f"{speed.batch_tokens_per_second:,.0f} for {speed.batch} together, first token "
-            f"after {1000 * speed.first_token_seconds:.0f} ms (512-token prompt); a roofline, "
-            "not a promise",
-        )
+        f"volume: {size} x {HEADROOM:g} for the file system, at least {smallest} "
+        f"= {found.volume_bytes:,} B",
+        f"download: {size} / {rate_text(found.bandwidth)} = {found.download_seconds / 60:,.1f} min "
+        "(--bandwidth)",
+        f"load: {size} / {rate_text(found.read_speed)} = {found.load_seconds / 60:,.1f} min on "
+        "every node (--read-speed); compiling and CUDA graphs come on top",
     ]
+
+
+def _wrapped(line: str, width: int) -> str:
+    return "\n".join(textwrap.wrap(line, width, subsequent_indent="    ")) if line else ""
 
 
 def _table(found: Answer, width: int) -> str:
@@ -86,18 +140,19 @@ def _table(found: Answer, width: int) -> str:
 def _row(each: Candidate, is_chosen: bool) -> list[str]:
     plan = each.plan
     fits = good("chosen" if is_chosen else "yes") if each.fits else bad("no")
-    speed = each.speed.tokens_per_second if each.speed else 0
+    speed, together = each.speed[::2] if each.speed else (0, 0)
     gpus = f"{each.replicas} x {plan.gpus}" if each.replicas > 1 else str(plan.gpus)
     return [
         fits,
-        plan.gpu_product.removeprefix("NVIDIA-") or "cpu",
+        plan.gpu_product.removeprefix("NVIDIA-").removeprefix("AMD-Instinct-") or "cpu",
         gpus,
         str(plan.tensor_parallel),
         str(plan.pipeline_parallel),
         f"{plan.max_model_len:,}" if each.fits else "-",
         f"{plan.kv_tokens:,}",
-        f"{speed:.0f}" if speed else "-",
         bar(_sizes(each), BAR_CELLS),
+        f"{speed:.0f}" if speed else "-",
+        f"{together:,.0f}" if together else "-",
     ]
 
 
@@ -107,7 +162,7 @@ def _sizes(each: Candidate) -> dict[str, Any]:
 
 def _reasons(found: Answer, width: int) -> str:
     rows = [
-        (f"{each.plan.gpus} x {each.plan.gpu_product or 'cpu'}", each.reason)
+        (f"{each.plan.gpus} x {each.plan.gpu_product or 'cpu'}", options(each.reason))
         for each in found.candidates
     ]
     return f"{click.style('Why each', bold=True)}\n{pairs(rows, width)}"

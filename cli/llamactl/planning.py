@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
+import click
+
 from llama_operator.api.errors import LlamaError, PlanRefused
-from llama_operator.api.quantity import parse_bytes
-from llama_operator.planner import gpus
-from llama_operator.planner.plan import Request
-from llamactl import candidates, naming, output, source
-from llamactl.candidates import Answer
-from llamactl.errors import BadValueError, sentence
+from llama_operator.planner.delivery import Delivery
+from llama_operator.planner.weights import DTYPE_BYTES, formula_bytes
+from llamactl import asking, candidates, naming, output, source
+from llamactl.asking import options
+from llamactl.candidates import Answer, Candidate
+from llamactl.command import WORDS
+from llamactl.errors import BadValueError, CliError, sentence
 from llamactl.resources import DEPLOYMENTS
+from llamactl.settings import current
 
 # option -> path in the spec, for the YAML to apply
 PINS = {
@@ -27,94 +32,72 @@ PINS = {
     "pipeline_parallel": ("sizing", "pipelineParallel"),
     "vllm_version": ("engine", "version"),
 }
-OF_REQUEST = (
-    *PINS, "gpu_count", "nodes", "gpus_per_node", "concurrency", "objective", "enforce_eager",
-    "device",
-)  # fmt: skip
-SPEC_FIELDS = {
-    "spec.gpu.count": "--gpus",
-    "spec.gpu.product": "--gpu",
-    "spec.gpu.memory": "--gpu-memory",
-    "spec.sizing.maxModelLen": "--max-model-len",
-    "spec.sizing.tensorParallel": "--tensor-parallel",
-    "spec.sizing.pipelineParallel": "--pipeline-parallel",
-    "spec.sizing.nodes": "--nodes",
-    "spec.sizing.quantization": "--quantization",
-    "spec.sizing.gpuMemoryUtilization": "--gpu-memory-utilization",
-    "spec.engine.version": "--vllm-version",
-    "spec.sizing.maxNumSeqs": "--max-num-seqs",
-    "spec.sizing.maxNumBatchedTokens": "--max-num-batched-tokens",
-}
 
 
 def run(model: str, given: Mapping[str, Any], fmt: str, explain: bool) -> bool:
     """Plan and show; False where nothing fits. Raises BadValueError for a bad argument."""
     found: source.Source | None = None
     try:
-        found = source.find(model)
-        answer = candidates.answer(_requests(found, given))
+        found = source.find(model, given["revision"])
+        answer = candidates.answer(asking.requests(found, given))
     except PlanRefused as error:
         answer = Answer(None, (), error)
+    except CliError:
+        raise
     except LlamaError as error:
         # Not a refusal but a value that cannot be, such as a vLLM version of letters.
-        raise _bad_value(error) from error
+        field = options(error.field)
+        raise BadValueError(error.message, field=field, fix=options(error.fix)) from error
     if found and found.said:
         output.talk(found.said)
-    if fmt == "json":
-        output.document(_json(answer, given["device"]), "json")
-    elif fmt == "yaml" and answer.chosen and found:
-        output.document(_manifest(found, answer.chosen, given), "yaml")
-    elif fmt == "table" and found:
-        from llamactl.plan_view import text
-
-        shown = text(answer, found, output.width(), explain)
-        if shown:
-            output.data(shown)
+    _show(answer, found, given, fmt, explain)
     if answer.refused:
         _refuse(answer.refused)
     return answer.chosen is not None
 
 
-def _bad_value(error: LlamaError) -> LlamaError:
-    if isinstance(error, BadValueError):
-        return error
-    field = _options(error.field)
-    return BadValueError(error.message, field=field, fix=_options(error.fix))
+def _show(
+    answer: Answer, found: source.Source | None, given: Mapping[str, Any], fmt: str, explain: bool
+) -> None:
+    if found is None:
+        if fmt == "json":
+            output.document(_json(answer, None, ""), "json")
+        return
+    delivery = _delivery(found, given)
+    if fmt == "json":
+        output.document(_json(answer, delivery, found.commit), "json")
+    elif fmt == "yaml" and answer.chosen:
+        output.document(_manifest(found, answer.chosen, given), "yaml")
+    elif fmt == "table":
+        from llamactl.plan_view import text
+
+        shown = text(answer, found, delivery, output.width(), explain)
+        if shown:
+            output.data(shown)
+        if answer.chosen:
+            output.talk("To serve it:")
+            output.hint(f"{_as_yaml()} | {current().kubectl('apply', '-f', '-')}")
 
 
-def _requests(found: source.Source, given: Mapping[str, Any]) -> list[Request]:
-    more = {key: given[key] for key in OF_REQUEST if given.get(key) is not None}
-    base: dict[str, Any] = {
-        "shape": found.shape,
-        "weights_bytes": found.weights_bytes,
-        "model_name": found.model,
-    }
-    if given["device"] == "cpu":
-        return [Request(**base, **more)]
-    return [Request(**base, **more, gpu=gpu) for gpu in _gpus(given)]
+def _as_yaml() -> str:
+    """The command that is running, with the manifest as its answer."""
+    context = click.get_current_context()
+    words = [word for word in context.meta[WORDS] if word != "--explain"]
+    words = [word for word in words if word not in ("-o", "--output", "table")]
+    return " ".join([current().prog, "plan", *map(shlex.quote, words), "-o", "yaml"])
 
 
-def _gpus(given: Mapping[str, Any]) -> list[gpus.Gpu]:
-    text = given.get("gpu_memory")
-    memory = _memory(text) if text else None
-    names = given["products"] or (() if memory else candidates.USUAL_GPUS)
-    try:
-        return [gpus.find(name, memory) for name in names or ("",)]
-    except PlanRefused as error:
-        raise BadValueError(error.message, field="--gpu", fix=_options(error.fix)) from error
+def _delivery(found: source.Source, given: Mapping[str, Any]) -> Delivery:
+    size = found.file_bytes or found.weights_bytes
+    guess = formula_bytes(found.shape, DTYPE_BYTES[found.shape.dtype])
+    return Delivery(size or guess, given["bandwidth"], given["read_speed"])
 
 
-def _memory(text: str) -> int:
-    try:
-        return parse_bytes(text, "--gpu-memory")
-    except LlamaError as error:
-        raise BadValueError(error.message, field=error.field, fix=error.fix) from error
-
-
-def _json(answer: Answer, device: str) -> dict[str, Any]:
-    found = [candidates.to_json(each, device) for each in answer.candidates]
-    chosen = candidates.to_json(answer.chosen, device) if answer.chosen else None
-    value: dict[str, Any] = {"chosen": chosen, "candidates": found}
+def _json(answer: Answer, delivery: Delivery | None, commit: str) -> dict[str, Any]:
+    shown = [] if delivery is None else answer.candidates
+    of = {id(each): candidates.to_json(each, delivery, commit) for each in shown if delivery}
+    chosen = of[id(answer.chosen)] if answer.chosen else None
+    value: dict[str, Any] = {"chosen": chosen, "candidates": list(of.values())}
     if answer.refused:
         refused = answer.refused
         value["refusal"] = {
@@ -127,22 +110,25 @@ def _json(answer: Answer, device: str) -> dict[str, Any]:
     return value
 
 
-def _manifest(
-    found: source.Source, chosen: candidates.Candidate, given: Mapping[str, Any]
-) -> dict[str, Any]:
+def _manifest(found: source.Source, chosen: Candidate, given: Mapping[str, Any]) -> dict[str, Any]:
     spec: dict[str, Any] = {"model": found.model, "gpu": {"count": chosen.plan.gpus}}
     if chosen.plan.gpu_product:
         spec["gpu"]["product"] = chosen.plan.gpu_product
-    if given["device"] != "cuda":
-        spec["engine"] = {"device": given["device"]}
+    if given["gpu_memory"]:
+        spec["gpu"]["memory"] = given["gpu_memory"]
+    if chosen.request.device != "cuda":
+        spec["engine"] = {"device": chosen.request.device}
+    if found.commit:
+        # The commit that was planned: a branch may hold other weights when it is applied.
+        spec["source"] = {"huggingFace": {"revision": found.commit}}
     for option, (part, field) in PINS.items():
         if given.get(option) is not None:
             spec.setdefault(part, {})[field] = given[option]
     if given["enforce_eager"]:
         spec.setdefault("engine", {})["enforceEager"] = True
-    # What the planner chose is written out where it is less than the model has: a promise.
-    if chosen.plan.max_model_len < found.shape.max_position:
-        spec.setdefault("sizing", {})["maxModelLen"] = chosen.plan.max_model_len
+    _promise(spec.setdefault("sizing", {}), chosen, found.shape.max_position)
+    if not spec["sizing"]:
+        del spec["sizing"]
     return {
         "apiVersion": DEPLOYMENTS.api_version,
         "kind": DEPLOYMENTS.kind,
@@ -151,16 +137,24 @@ def _manifest(
     }
 
 
+def _promise(sizing: dict[str, Any], chosen: Candidate, longest: int) -> None:
+    """What the planner chose beyond what the operator would choose by itself."""
+    plan, request = chosen.plan, chosen.request
+    if plan.max_model_len < longest:
+        sizing["maxModelLen"] = plan.max_model_len
+    if request.concurrency:
+        # A spec has no concurrency: the flags that came of it are what keeps the promise.
+        sizing["maxNumSeqs"] = plan.max_num_seqs
+        sizing["maxNumBatchedTokens"] = plan.max_num_batched_tokens
+        if plan.gpu_memory_utilization:
+            sizing["gpuMemoryUtilization"] = plan.gpu_memory_utilization
+    if request.objective != "fit":
+        sizing["objective"] = request.objective
+
+
 def _refuse(error: PlanRefused) -> None:
-    field = SPEC_FIELDS.get(error.field, error.field)
+    field = options(error.field)
     message = f"{field}: {error.message}" if field else error.message
-    output.talk(f"{output.bad('Error:')} {sentence(message)}")
+    output.talk(f"{output.bad('Error:')} {sentence(options(message))}")
     if error.fix:
-        output.talk(sentence(_options(error.fix)))
-
-
-def _options(text: str) -> str:
-    """The planner's words with its field names as the options that set them."""
-    for field, option in SPEC_FIELDS.items():
-        text = text.replace(field, option)
-    return text
+        output.talk(sentence(options(error.fix)))

@@ -6,6 +6,7 @@ import re
 from datetime import UTC, datetime
 
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
+_RATE = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)\s*([kKMGT]?)(i?)(bits?|b|B)(?:/s|ps)?")
 _BYTE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
@@ -19,6 +20,27 @@ def parse_duration(text: str) -> float | None:
         return None
     hours, minutes, seconds = (float(part or 0) for part in match.groups())
     return hours * 3600 + minutes * 60 + seconds
+
+
+def parse_rate(text: str) -> float | None:
+    """Bytes per second of "1Gbit", "10Gbps", "125MB/s" or "1GiB/s"; None where it is no speed.
+
+    A small b is a bit, a large B a byte.
+    """
+    match = _RATE.fullmatch(text.strip())
+    if match is None or not float(match[1]):
+        return None
+    power = " kMGT".index(match[2].replace("K", "k") or " ")
+    scale: int = (1024 if match[3] else 1000) ** power
+    return float(match[1]) * scale / (1 if match[4] == "B" else 8)
+
+
+def rate_text(speed: float) -> str:
+    """Bytes per second in the largest decimal unit that gives at least 1: 125 MB/s."""
+    for unit, size in (("TB/s", 1e12), ("GB/s", 1e9), ("MB/s", 1e6), ("kB/s", 1e3)):
+        if speed >= size:
+            return f"{speed / size:.3g} {unit}"
+    return f"{speed:.3g} B/s"
 
 
 def duration(seconds: float) -> str:

@@ -25,7 +25,10 @@ SECRETS = "/api/v1/namespaces/n/secrets"
 
 @pytest.fixture(autouse=True)
 def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("NO_COLOR", "COLUMNS", "KUBERNETES_SERVICE_HOST"):
+    for name in (
+        "NO_COLOR", "COLUMNS", "KUBERNETES_SERVICE_HOST", "HF_ENDPOINT", "HF_TOKEN",
+        "LLAMACTL_MODELS",
+    ):  # fmt: skip
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
 

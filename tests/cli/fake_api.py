@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 from aiohttp import WSMsgType, web
 
-KINDS = ("/llamadeployments", "/llamaweights", "/pods", "/secrets")
+KINDS = ("/llamadeployments", "/llamaweights", "/pods", "/secrets", "/nodes")
 Answer = tuple[int, Any]
 Handler = Callable[["Fake", str, str, dict[str, Any]], Answer | None]
 

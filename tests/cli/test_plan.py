@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from llama_operator.api.v1alpha1 import LlamaDeploymentSpec
+from tests.cli.checkpoints import CONFIG, embedding, safetensors
 from tests.cli.conftest import Run
 
 FIELDS = {
@@ -85,7 +86,7 @@ def test_a_model_that_is_not_served(llamactl: Run) -> None:
         (["8b", "--gpu-memory", "x"], "--gpu-memory: 'x' is not a quantity"),
         (["8b", "--vllm-version", "abc"], "--vllm-version: 'abc'"),
         (["8b", "--objective", "fast"], "--objective"),
-        (["org/unknown-llama"], "config.json"),
+        (["org/..unknown"], "catalogue id or org/repo"),
         (["./none/config.json"], "No such file"),
         ([""], "no model"),
     ],
@@ -95,24 +96,6 @@ def test_wrong_usage_is_exit_2(llamactl: Run, args: list[str], words: str) -> No
     assert result.exit_code == 2
     assert words in result.stderr
     assert result.stdout == ""
-
-
-@pytest.mark.parametrize(
-    ("option", "value", "field"),
-    [
-        ("--tensor-parallel", 4, "tensorParallel"),
-        ("--pipeline-parallel", 2, "pipelineParallel"),
-        ("--max-model-len", 4096, "maxModelLen"),
-        ("--max-num-seqs", 17, "maxNumSeqs"),
-        ("--max-num-batched-tokens", 4096, "maxNumBatchedTokens"),
-        ("--gpu-memory-utilization", 0.8, "gpuMemoryUtilization"),
-        ("--dtype", "float16", "dtype"),
-    ],
-)
-def test_pins_are_kept(llamactl: Run, option: str, value: Any, field: str) -> None:
-    found = planned(llamactl, "8b", "--gpu", "H100", option, value)
-    assert found["chosen"][field] == value
-    assert {c[field] for c in found["candidates"]} == {value}
 
 
 def test_without_a_gpu_the_fewest_and_smallest_win(llamactl: Run) -> None:
@@ -143,25 +126,12 @@ def test_the_yaml_is_a_deployment_to_apply(llamactl: Run) -> None:
     assert spec.sizing.kv_cache_dtype == "fp8"
 
 
-CONFIG = {
-    "architectures": ["LlamaForCausalLM"],
-    "hidden_size": 576,
-    "intermediate_size": 1536,
-    "num_hidden_layers": 30,
-    "num_attention_heads": 9,
-    "num_key_value_heads": 3,
-    "vocab_size": 49152,
-    "max_position_embeddings": 2048,
-    "tie_word_embeddings": True,
-    "torch_dtype": "bfloat16",
-}
-
-
 def test_a_directory_is_read(llamactl: Run, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
-    (tmp_path / "model.safetensors").write_bytes(b"\0" * 1000)
+    (tmp_path / "model.safetensors").write_bytes(safetensors(embedding()))
     found = planned(llamactl, tmp_path, "--gpu", "L4")
     assert found["chosen"]["maxModelLen"] == 2048
+    assert found["chosen"]["checkpoint"]["tensorBytes"] == 49152 * 576 * 2
     two = planned(llamactl, tmp_path / "config.json", "--gpu", "L4", "--gpus", 2, code=1)
     assert "9 attention heads are not divisible by 2" in two["refusal"]["message"]
 
@@ -198,8 +168,7 @@ def test_a_config_that_is_no_json(llamactl: Run, tmp_path: Path) -> None:
 def test_the_page_fits(llamactl: Run, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     result = llamactl("plan", "70b", "--gpu", "H100", "--gpus", 8, "--explain")
-    table = [line for line in result.stdout.splitlines() if "Memory of one GPU" not in line]
-    assert max(map(len, table)) <= columns
+    assert max(map(len, result.stdout.splitlines())) <= columns
     assert "chosen" in result.stdout
 
 
@@ -231,3 +200,70 @@ def test_models_show_of_an_unknown_name(llamactl: Run) -> None:
     result = llamactl("models", "show", "71b")
     assert result.exit_code == 2
     assert "Did you mean" in result.stderr
+
+
+LABELS = (
+    "Parameters", "Layers", "Heads", "KV heads", "Hidden size", "Feed-forward", "Vocabulary",
+    "Context", "Rope", "Tied embeddings", "Tokenizer", "MP value", "Meta's files", "Weights",
+    "Files", "Licence", "Gated", "Tool calls", "Chat template", "Prompt", "Attention", "Type",
+)  # fmt: skip
+
+
+def test_models_show_has_what_a_user_looks_up(llamactl: Run) -> None:
+    page = llamactl("models", "show", "8b").stdout
+    for label in LABELS:
+        assert f"\n{label}:" in page, label
+    for words in (
+        "32, of size 128", "16,060,522,496 bytes", "theta 500,000; rope_type llama3, factor 8",
+        "1 x consolidated.*.pth of 16,060,617,592 bytes", "llama3_json", "4 safetensors",
+    ):  # fmt: skip
+        assert words in page, words
+    old = llamactl("models", "show", "llama-3-70b-instruct").stdout
+    assert "mmlu 82, gpqa 39.5" in old
+    assert "gpt-4: mmlu 86.4" in old
+    assert "Training tokens: 15 trillion" in old
+    assert "GPU hours:       6,400,000" in old
+    assert "European Union" in llamactl("models", "show", "llama-4-scout-instruct").stdout
+
+
+def test_models_show_as_a_document(llamactl: Run) -> None:
+    shown = json.loads(llamactl("models", "show", "8b", "-o", "json").stdout)
+    assert shown["shards"] == 4
+    assert shown["meta"]["pthBytes"] == 16060617592
+    assert shown["ropeScaling"]["factor"] == 8
+    assert shown["huggingFaceAliases"] == ["meta-llama/Meta-Llama-3.1-8B-Instruct"]
+    assert yaml.safe_load(llamactl("models", "show", "8b", "-o", "yaml").stdout) == shown
+
+
+def test_a_base_model_has_no_tool_calls(llamactl: Run) -> None:
+    assert "Tool calls" not in llamactl("models", "show", "llama-3.1-8b").stdout
+
+
+def test_the_hint_repeats_what_was_asked(llamactl: Run) -> None:
+    result = llamactl("plan", "70b", "--gpu", "H100", "--explain", "-o", "table")
+    assert "llamactl plan 70b --gpu H100 -o yaml | kubectl apply -f -" in result.stderr
+
+
+def test_a_users_own_models_are_known(
+    llamactl: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape = {
+        "architecture": "LlamaForCausalLM", "num_layers": 2, "hidden_size": 64, "head_dim": 16,
+        "num_attention_heads": 4, "num_kv_heads": 2, "intermediate_size": 128, "vocab_size": 512,
+        "max_position": 2048,
+    }  # fmt: skip
+    mine = {"id": "my-own-llama", "params": 100_000, "weights_bytes": 200_000, "shape": shape}
+    file = tmp_path / "models.yaml"
+    file.write_text(yaml.safe_dump({"models": [mine]}))
+    monkeypatch.setenv("LLAMACTL_MODELS", str(file))
+    assert planned(llamactl, "my-own-llama", "--gpu", "L4")["chosen"]["maxModelLen"] == 2048
+    assert "my-own-llama" in llamactl("models", "-o", "name").stdout.split()
+    assert planned(llamactl, "8b", "--gpu", "L4")["chosen"]
+
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text(yaml.safe_dump({"models": [{**mine, "params": -1}]}))
+    monkeypatch.setenv("LLAMACTL_MODELS", str(wrong))
+    for words in (["plan", "8b"], ["models"]):
+        result = llamactl(*words)
+        assert result.exit_code == 2
+        assert "models[0].params: -1 is not valid" in result.stderr

@@ -39,7 +39,7 @@ def command(ctx: click.Context, everything: bool, fmt: str) -> None:
     """List the models of the catalogue; `show` and `compare` say more.
 
     NAME below is an id of the list, or a short form such as 70b, llama-3-8b or an id of
-    Hugging Face or Meta.
+    Hugging Face or Meta. LLAMACTL_MODELS may name a file with models of your own.
     """
     if ctx.invoked_subcommand:
         return
