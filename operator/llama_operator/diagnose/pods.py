@@ -19,6 +19,8 @@ _CONFIG = {"CreateContainerConfigError", "CreateContainerError"}
 _EXCEPTION = re.compile(r"\b([A-Za-z_.]*(?:Error|Exception|Exit)\b: .+)$")
 _WRAPPERS = ("Engine core initialization failed", "See root cause above")
 _LIMIT = 400
+SERVER_IMAGE = "spec.engine.image, and spec.engine.imagePullSecrets for a private registry"
+JOB_IMAGE = "the operator's option --weights-image"
 
 
 @dataclass(frozen=True)
@@ -30,22 +32,35 @@ class Cause:
 
 
 # The most telling first, where pods of one deployment fail differently.
-_ORDER = ("OutOfMemory", "CrashLooping", "ImagePullFailed", "SecretMissing", "Unschedulable")
+_STARTED = ("OutOfMemory", "CrashLooping")
+_HELD = ("ImagePullFailed", "SecretMissing", "ContainerRefused", "Unschedulable")
+_ORDER = (*_STARTED, *_HELD)
 
 
 def worst(pods: Iterable[Pod]) -> Cause | None:
     """The most telling cause among pods that are not on their way out."""
+    return _first(pods, _ORDER, SERVER_IMAGE)
+
+
+def not_started(pods: Iterable[Pod], image_setting: str) -> Cause | None:
+    """Why none of the pods has come to run; how one ended is for its caller to read."""
+    return _first(pods, _HELD, image_setting)
+
+
+def _first(pods: Iterable[Pod], reasons: tuple[str, ...], image_setting: str) -> Cause | None:
     alive = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
-    causes = [found for found in map(cause, alive) if found is not None]
-    return min(causes, key=lambda found: _ORDER.index(found.reason), default=None)
+    causes = [found for pod in alive if (found := cause(pod, image_setting)) is not None]
+    told = [found for found in causes if found.reason in reasons]
+    # By message as well: the order in which pods are listed is no news.
+    return min(told, key=lambda each: (reasons.index(each.reason), each.message), default=None)
 
 
-def cause(pod: Pod) -> Cause | None:
+def cause(pod: Pod, image_setting: str = SERVER_IMAGE) -> Cause | None:
     """Why this pod does not run; None while there is nothing to complain of."""
     status = pod.get("status", {})
     found = _unschedulable(status)
     for container in _containers(status):
-        found = found or _container_cause(container)
+        found = found or _container_cause(container, image_setting)
     return found
 
 
@@ -61,16 +76,13 @@ def _unschedulable(status: dict[str, Any]) -> Cause | None:
     return None
 
 
-def _container_cause(container: dict[str, Any]) -> Cause | None:
-    waiting = container.get("state", {}).get("waiting", {})
+def _container_cause(container: dict[str, Any], image_setting: str) -> Cause | None:
+    waiting = container.get("state", {}).get("waiting") or {}
     reason = waiting.get("reason", "")
     if reason in _PULL:
-        return _pull(container)
+        return _pull(container, image_setting)
     if reason in _CONFIG:
-        return Cause(
-            "SecretMissing",
-            f"The container cannot be made: {_clip(waiting.get('message', reason))}",
-        )
+        return _refused(waiting.get("message") or reason)
     ended = container.get("state", {}).get("terminated") or container.get("lastState", {}).get(
         "terminated"
     )
@@ -79,13 +91,18 @@ def _container_cause(container: dict[str, Any]) -> Cause | None:
     return _ended(ended)
 
 
-def _pull(container: dict[str, Any]) -> Cause:
-    image = container.get("image", "")
+def _refused(message: str) -> Cause:
+    # The kubelet says the same of an image that runs as root and of a path that is not there.
+    of_a_secret = "secret" in message.lower()
     return Cause(
-        "ImagePullFailed",
-        f"The image {image} cannot be pulled. Check spec.engine.image, and spec.engine.imagePullSecrets "
-        "for a private registry",
+        "SecretMissing" if of_a_secret else "ContainerRefused",
+        f"The container cannot be made: {_clip(message)}",
     )
+
+
+def _pull(container: dict[str, Any], setting: str) -> Cause:
+    image = container.get("image", "")
+    return Cause("ImagePullFailed", f"The image {image} cannot be pulled. Check {setting}")
 
 
 def _ended(ended: dict[str, Any]) -> Cause:

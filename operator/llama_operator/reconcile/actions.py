@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 Object = dict[str, Any]
+# A refusal (quota, admission, a stranger's object) may be lifted without any event that we see.
+REFUSED_RETRY_SECONDS = 30.0
+# What a namesake left behind goes as soon as the garbage collector comes by.
+LEFTOVER_RETRY_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -15,6 +19,8 @@ class Apply:
     obj: Object
     # In the cache and ours: nobody else can have the name.
     known: bool = False
+    # Then its UID: a namesake made since is not written to.
+    uid: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -68,3 +74,4 @@ class Failure:
 
     reason: str
     message: str
+    retry_seconds: float = REFUSED_RETRY_SECONDS

@@ -6,6 +6,7 @@ only what carries our label, and a stranger's object of the same name must not b
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterable
 from typing import Any
@@ -14,6 +15,7 @@ from llama_operator.api import labels
 from llama_operator.api.v1alpha1 import GROUP, VERSION
 from llama_operator.reconcile import resources
 from llama_operator.reconcile.actions import (
+    LEFTOVER_RETRY_SECONDS,
     Action,
     Apply,
     ClearProgress,
@@ -30,6 +32,7 @@ from llama_operator.runtime.api import Api
 from llama_operator.runtime.errors import (
     AlreadyExists,
     ApiError,
+    BadRequest,
     Conflict,
     Forbidden,
     Invalid,
@@ -37,6 +40,8 @@ from llama_operator.runtime.errors import (
 )
 
 FINALIZER_MANAGER = "llama-operator-finalizer"
+_ADDRESS = re.compile(r"0x[0-9a-f]+")
+_LIMIT = 1000
 
 
 class Applier:
@@ -72,20 +77,36 @@ class Applier:
                     await self._set_finalizer(action)
                 case ClearProgress():
                     await self._clear_progress(action)
-        except (Forbidden, Invalid) as refusal:
+        except (Forbidden, Invalid, BadRequest) as refusal:
+            if any(cause.get("field") == "metadata.uid" for cause in refusal.causes):
+                raise Conflict(409, "Conflict", refusal.message) from refusal
             return _refusal(refusal)
         return None
 
     async def _apply(self, action: Apply) -> Failure | None:
-        obj = action.obj
+        obj, uid, taken = action.obj, action.uid, True
         resource = resources.BY_KIND[obj["kind"]]
         meta = obj["metadata"]
         if not action.known:
             live = await self._live(resource, meta["namespace"], meta["name"])
             if live is not None and not owned(live, self._owner.uid):
-                return _not_owned(obj["kind"], meta["name"])
-        await self._api.apply(resource, obj, manager=labels.OPERATOR_MANAGER)
+                return self._not_owned(live, obj["kind"], meta["name"])
+            taken = live is not None
+            uid = live["metadata"]["uid"] if live is not None else ""
+        body = {**obj, "metadata": {**meta, **({"uid": uid} if uid else {})}}
+        # Without force, whoever takes a free name before us keeps it: the conflict is seen to later.
+        await self._api.apply(resource, body, manager=labels.OPERATOR_MANAGER, force=taken)
         return None
+
+    def _not_owned(self, live: dict[str, Any], kind: str, name: str) -> Failure:
+        if _of_predecessor(live, self._owner):
+            return Failure(
+                "ObjectNotOwned",
+                f"{kind} {name} belongs to a deleted {self._owner.kind} of the same name; its "
+                "removal is waited for",
+                LEFTOVER_RETRY_SECONDS,
+            )
+        return _not_owned(kind, name)
 
     async def _live(self, resource: Any, namespace: str, name: str) -> dict[str, Any] | None:
         try:
@@ -100,7 +121,7 @@ class Applier:
         except AlreadyExists:
             live = await self._live(resources.SECRETS, self._owner.namespace, action.name)
             if live is not None and not owned(live, self._owner.uid):
-                return _not_owned("Secret", action.name)
+                return self._not_owned(live, "Secret", action.name)
         return None
 
     async def _create_weights(self, action: CreateWeights) -> None:
@@ -127,9 +148,26 @@ class Applier:
             meta["finalizers"] = [labels.FINALIZER]
         obj = {"apiVersion": f"{GROUP}/{VERSION}", "kind": "LlamaWeights", "metadata": meta}
         try:
-            await self._api.apply(resources.WEIGHTS, obj, manager=FINALIZER_MANAGER)
+            made = await self._api.apply(resources.WEIGHTS, obj, manager=FINALIZER_MANAGER)
+            if not action.present:
+                await self._take_off(made)
         except (NotFound, Conflict):
             return  # gone already
+
+    async def _take_off(self, raw: dict[str, Any]) -> None:
+        # A backup that was restored, or an edit, holds the finalizer under another field manager.
+        meta = raw["metadata"]
+        if labels.FINALIZER not in meta.get("finalizers", ()):
+            return
+        path = f"/metadata/finalizers/{meta['finalizers'].index(labels.FINALIZER)}"
+        patch = [
+            {"op": "test", "path": "/metadata/uid", "value": meta["uid"]},
+            {"op": "test", "path": path, "value": labels.FINALIZER},
+            {"op": "remove", "path": path},
+        ]
+        await self._api.patch(
+            resources.WEIGHTS, meta["namespace"], meta["name"], patch, kind="json"
+        )
 
     async def _clear_progress(self, action: ClearProgress) -> None:
         obj = {
@@ -149,6 +187,16 @@ def _not_owned(kind: str, name: str) -> Failure:
     )
 
 
+def _of_predecessor(live: dict[str, Any], owner: Owner) -> bool:
+    references = live["metadata"].get("ownerReferences", ())
+    return any(
+        (ref.get("kind"), ref.get("name")) == (owner.kind, owner.name) and ref.get("controller")
+        for ref in references
+    )
+
+
 def _refusal(refusal: ApiError) -> Failure:
     quota = "exceeded quota" in refusal.message
-    return Failure("QuotaExceeded" if quota else "AdmissionRefused", refusal.message)
+    # An immutable field is told with a dump of the object, addresses in memory and all.
+    text = _ADDRESS.sub("0x", refusal.message)[:_LIMIT]
+    return Failure("QuotaExceeded" if quota else "AdmissionRefused", text)

@@ -11,7 +11,7 @@ from typing import Any
 
 from llama_operator.api import labels
 from llama_operator.api.v1alpha1 import LlamaDeploymentSpec
-from llama_operator.reconcile import resources
+from llama_operator.reconcile import mounts, resources
 from llama_operator.render.weights import weights_name
 from llama_operator.runtime.api import Api
 from llama_operator.runtime.informer import Informer
@@ -62,7 +62,7 @@ class Caches:
             resource,
             namespace=namespace,
             label_selector=_OURS,
-            indexes={"owner": _owner_uids},
+            indexes={"owner": _owner_uids, "copy": mounts.of_server},
         )
 
     @property
@@ -86,6 +86,14 @@ class Caches:
         """Deployments that use this LlamaWeights."""
         return self.deployments.store.by_index("weights", f"{namespace}/{name}")
 
+    def runners_of(self, raw: Object) -> list[Object]:
+        """Deployments whose servers mount this copy, whatever their spec asks for by now."""
+        copy = mounts.of_weights(raw)
+        servers = self.children["Deployment"].store.by_index("copy", copy) if copy else []
+        uids = {uid for server in servers for uid in _owner_uids(server)}
+        mine = self.deployments.store.list(raw["metadata"]["namespace"]) if uids else []
+        return [found for found in mine if found["metadata"]["uid"] in uids]
+
 
 def slim_meta(obj: Object) -> Object:
     """Metadata only: names, labels, annotations."""
@@ -100,9 +108,15 @@ def slim_pod(pod: Object) -> Object:
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {name: meta[name] for name in _META if name in meta},
+        "metadata": {**{name: meta[name] for name in _META if name in meta}, **_intent(meta)},
         "status": {name: status[name] for name in _POD_STATUS if name in status},
     }
+
+
+def _intent(meta: Object) -> Object:
+    # Says which template the pod was made from.
+    stamp = meta.get("annotations", {}).get(labels.INTENT_HASH)
+    return {"annotations": {labels.INTENT_HASH: stamp}} if stamp else {}
 
 
 def _owner_uids(obj: Object) -> Iterable[str]:

@@ -12,18 +12,21 @@ from dataclasses import dataclass, field
 from llama_operator.api.conditions import Condition
 from llama_operator.api.reserved import reserved_args, reserved_env
 from llama_operator.reconcile import planning
-from llama_operator.reconcile.actions import Action, CreateKey, CreateWeights
+from llama_operator.reconcile.actions import (
+    LEFTOVER_RETRY_SECONDS,
+    Action,
+    CreateKey,
+    CreateWeights,
+)
+from llama_operator.reconcile.copies import copy_of, weights_condition
 from llama_operator.reconcile.ownership import converge, prune
 from llama_operator.reconcile.snapshot import DeploymentView, Object
 from llama_operator.render import render, secret
-from llama_operator.render.inputs import Copy, Serving
-from llama_operator.render.weights import weights, weights_name
+from llama_operator.render.inputs import Serving
+from llama_operator.render.weights import weights
 
 # Secrets are never watched (that needs the right to list them), so a missing one is asked for again.
 SECRET_POLL_SECONDS = 10.0
-_UNDER_WAY = ("Downloading", "WaitingForConsumer", "Converting", "Verifying", "Locked")
-# What a hub or a network may get over by itself.
-_TEMPORARY = ("RateLimited", "ServerError", "EndpointUnreachable", "Stalled")
 _NOT_WANTED = Condition("WeightsReady", "Unknown", "Pending", "Waits for a plan")
 
 
@@ -47,13 +50,14 @@ def decide(view: DeploymentView) -> Decision:
     if not judgement.wanted:
         return Decision(judgement, condition if view.weights else _NOT_WANTED)
     blocked = _blocked(view)
+    ready = judgement.plan is not None and condition.status == "True"
+    desired = render.serving_objects(serving(view, judgement)) if ready else []
     if view.spec.paused or blocked:
-        again = SECRET_POLL_SECONDS if blocked else None
-        return Decision(judgement, condition, blocked=blocked, requeue_after=again)
-    actions = [*_make_weights(view), *_make_key(view)]
-    if judgement.plan is None or condition.status != "True":
+        again = _poll_seconds(view) if blocked else None
+        return Decision(judgement, condition, [], desired, blocked, again)
+    actions = [*_make_weights(view, judgement), *_make_key(view)]
+    if not ready:
         return Decision(judgement, condition, actions)
-    desired = render.serving_objects(serving(view, judgement))
     kinds = ("PodDisruptionBudget", "NetworkPolicy")
     actions += [*converge(desired, view.children), *prune(desired, view.children, kinds)]
     return Decision(judgement, condition, actions, desired)
@@ -63,9 +67,18 @@ def _judge(view: DeploymentView) -> planning.Judgement:
     refused = _reserved(view)
     if refused is not None:
         return planning.Judgement(refused, wanted=False)
-    current = view.raw.get("status", {}).get("plan", {}).get("gpuProduct", "")
-    world = view.world
-    return planning.judge(view.spec, world.catalog, world.nodes, view.weights, current)
+    return planning.judge(
+        view.spec, view.world.catalog, view.world.nodes, view.weights, _running(view)
+    )
+
+
+def _running(view: DeploymentView) -> planning.Running:
+    status, meta = view.raw.get("status", {}), view.raw["metadata"]
+    return planning.Running(
+        product=status.get("plan", {}).get("gpuProduct", ""),
+        served=("Deployment", view.owner.name) in view.children,
+        unchanged=status.get("observedGeneration") == meta.get("generation"),
+    )
 
 
 def _reserved(view: DeploymentView) -> Condition | None:
@@ -79,50 +92,6 @@ def _reserved(view: DeploymentView) -> Condition | None:
     return Condition("Planned", "False", "InvalidParallelism", message)
 
 
-def weights_condition(view: DeploymentView) -> Condition:
-    """`WeightsReady`, as the LlamaWeights itself says."""
-    if view.weights is None:
-        return _missing_weights(view)
-    conditions = {
-        entry["type"]: entry for entry in view.weights.get("status", {}).get("conditions", ())
-    }
-    ready = conditions.get("Ready", {})
-    name = view.weights["metadata"]["name"]
-    if ready.get("status") == "True":
-        return Condition(
-            "WeightsReady", "True", "Ready", f"LlamaWeights {name} is verified and ready"
-        )
-    text = f"LlamaWeights {name}: {ready.get('message', 'not looked at yet')}"
-    return Condition("WeightsReady", "False", _weights_reason(conditions), text)
-
-
-def _weights_reason(conditions: dict[str, Object]) -> str:
-    volume = conditions.get("VolumeReady", {})
-    if volume.get("status") == "False" and volume.get("reason") != "WaitingForConsumer":
-        return "VolumeNotUsable"
-    passing = {*_UNDER_WAY, *_TEMPORARY}
-    bad = [
-        entry
-        for entry in conditions.values()
-        if entry["type"] != "Ready"
-        and entry["status"] == "False"
-        and entry["reason"] not in passing
-    ]
-    return "Failed" if bad else "Pending"
-
-
-def _missing_weights(view: DeploymentView) -> Condition:
-    if view.spec.weights_ref is None:
-        return Condition("WeightsReady", "False", "Pending", "The LlamaWeights is being made")
-    return Condition(
-        "WeightsReady",
-        "False",
-        "NotFound",
-        f"spec.weightsRef.name: there is no LlamaWeights {view.spec.weights_ref.name!r} in this "
-        "namespace; make it, or remove spec.weightsRef to get one",
-    )
-
-
 def _blocked(view: DeploymentView) -> tuple[str, str] | None:
     key, spec = view.key, view.spec
     if key is None:
@@ -130,11 +99,21 @@ def _blocked(view: DeploymentView) -> tuple[str, str] | None:
     if spec.auth.secret_name:
         return _user_key_problem(key.exists, key.entries, key.name)
     if key.exists and view.owner.uid not in key.owner_uids:
+        if view.owner.name in key.owner_names:
+            return "ObjectNotOwned", (
+                f"Secret {key.name} belongs to a deleted LlamaDeployment of the same name; its "
+                "removal is waited for"
+            )
         return (
             "ObjectNotOwned",
             f"Secret {key.name} exists and is not ours; remove it, or name it in spec.auth.secretName to use it",
         )
     return None
+
+
+def _poll_seconds(view: DeploymentView) -> float:
+    left_over = view.key is not None and view.owner.name in view.key.owner_names
+    return LEFTOVER_RETRY_SECONDS if left_over else SECRET_POLL_SECONDS
 
 
 def _user_key_problem(exists: bool, entries: frozenset[str], name: str) -> tuple[str, str] | None:
@@ -149,10 +128,11 @@ def _user_key_problem(exists: bool, entries: frozenset[str], name: str) -> tuple
     return None
 
 
-def _make_weights(view: DeploymentView) -> list[Action]:
+def _make_weights(view: DeploymentView, judgement: planning.Judgement) -> list[Action]:
     if view.weights is not None or view.spec.weights_ref is not None:
         return []
-    return [CreateWeights(weights(view.owner.namespace, view.spec))]
+    product = judgement.plan.gpu_product if judgement.plan else ""
+    return [CreateWeights(weights(view.owner.namespace, view.spec, product))]
 
 
 def _make_key(view: DeploymentView) -> list[Action]:
@@ -165,13 +145,11 @@ def serving(view: DeploymentView, judgement: planning.Judgement) -> Serving:
     """What rendering needs; only for a plan whose weights are ready."""
     if judgement.plan is None or view.weights is None:
         raise ValueError("rendering needs a plan and weights")
-    status = view.weights["status"]
-    copy = Copy(weights_name(view.spec), status["claimName"], status["path"], int(status["bytes"]))
     return Serving(
         owner=view.owner,
         spec=view.spec,
         plan=judgement.plan,
-        weights=copy,
+        weights=copy_of(view.weights),
         image=planning.engine_image(view.spec),
         vllm_version=planning.engine_version(view.spec),
         settings=view.world.settings,

@@ -13,16 +13,20 @@ from datetime import datetime, timedelta
 from llama_operator.api import labels
 from llama_operator.api.conditions import Condition, Status
 from llama_operator.api.quantity import parse_duration
+from llama_operator.diagnose import pods as diagnose
 from llama_operator.reconcile import results, source
 from llama_operator.reconcile.actions import Action, ClearProgress, Delete, SetFinalizer
 from llama_operator.reconcile.ownership import converge, delete
 from llama_operator.reconcile.snapshot import Object, WeightsView
-from llama_operator.reconcile.volume import volume_condition
+from llama_operator.reconcile.volume import lost_claim, volume_condition
 from llama_operator.render import jobs, render
 from llama_operator.render.inputs import Fetching
 
 RETRY_SECONDS = 60.0
 SECRET_POLL_SECONDS = 10.0
+# A server that moves to another copy changes no object that this one is told of.
+RELEASE_POLL_SECONDS = 30.0
+_FOUND = ("commit", "bytes", "shape")
 _FETCHED = ("digest", "bytes", "files", "format")
 
 
@@ -39,6 +43,10 @@ class WeightsDecision:
     def say(self, kind: str, status: Status, reason: str, message: str) -> None:
         """Set one condition."""
         self.conditions[kind] = Condition(kind, status, reason, message)
+
+    def again(self, seconds: float) -> None:
+        """Ask to be called again; the soonest wish counts."""
+        self.requeue_after = min(seconds, self.requeue_after or seconds)
 
 
 def decide(view: WeightsView) -> WeightsDecision:
@@ -69,6 +77,8 @@ def _usage(view: WeightsView, decision: WeightsDecision) -> None:
     if present != wanted:
         owner = view.owner
         decision.actions.append(SetFinalizer(owner.namespace, owner.name, owner.uid, wanted))
+    if view.leaving:
+        decision.again(RELEASE_POLL_SECONDS)
     if not wanted:
         _unused(view, decision)
 
@@ -84,7 +94,7 @@ def _unused(view: WeightsView, decision: WeightsDecision) -> None:
         datetime.fromisoformat(since) + timedelta(seconds=grace) - view.world.now
     ).total_seconds()
     if left > 0:
-        decision.requeue_after = left
+        decision.again(left)
     else:
         owner = view.owner
         decision.actions.append(Delete(owner.kind, owner.namespace, owner.name, owner.uid))
@@ -99,6 +109,11 @@ def _finished(view: WeightsView, decision: WeightsDecision) -> None:
     decision.actions += [delete(job) for job in done]
     if view.status.get("progress"):
         decision.actions.append(ClearProgress(view.owner.namespace, view.owner.name))
+    # Never what the status says: the fetch Job may patch it, and servers mount what stands here.
+    decision.facts["claimName"] = source.claim_of(view)
+    lost = lost_claim(view)
+    if lost is not None:
+        decision.conditions["VolumeReady"] = lost
 
 
 def _prune_jobs(view: WeightsView, fetching: Fetching, decision: WeightsDecision) -> None:
@@ -113,7 +128,7 @@ def _token_is_there(view: WeightsView, decision: WeightsDecision) -> bool:
     problem = source.token_problem(view)
     if problem:
         decision.say("Accessible", "False", "SecretMissing", problem)
-        decision.requeue_after = SECRET_POLL_SECONDS
+        decision.again(SECRET_POLL_SECONDS)
     return not problem
 
 
@@ -125,10 +140,13 @@ def _advance(view: WeightsView, fetching: Fetching, decision: WeightsDecision) -
         return
     decision.say("Accessible", "True", "Authorized", f"{fetching.repo} can be read")
     decision.facts |= {"claimName": fetching.claim, "path": fetching.path}
+    if ("PersistentVolumeClaim", fetching.claim) in view.children:
+        # Before it is judged: one that is too small grows only by this.
+        decision.actions += converge(render.claim_objects(fetching), view.children)
     volume = volume_condition(view, fetching)
     decision.conditions["VolumeReady"] = volume
     if volume.status == "False" and volume.reason != "WaitingForConsumer":
-        decision.requeue_after = RETRY_SECONDS
+        decision.again(RETRY_SECONDS)
         return
     _fetch(view, fetching, decision)
 
@@ -136,17 +154,46 @@ def _advance(view: WeightsView, fetching: Fetching, decision: WeightsDecision) -
 def _preflight(view: WeightsView, fetching: Fetching, decision: WeightsDecision) -> None:
     job = view.children.get(("Job", jobs.preflight_name(fetching)))
     if job is None:
-        decision.say("Accessible", "Unknown", "Checking", f"Asking for {fetching.repo}")
+        _asking(view, fetching, decision)
         decision.actions += converge(render.preflight_objects(fetching), view.children)
         return
-    result = _result(view, job, "Accessible", decision)
+    result = _result(view, job, "Accessible", _FOUND, decision)
     if result is None:
-        decision.say("Accessible", "Unknown", "Checking", f"Asking for {fetching.repo}")
-    elif result.failure:
-        decision.conditions["Accessible"] = result.failure
+        _asking(view, fetching, decision, _why_it_waits(view, job))
+        return
+    decision.say("Accessible", "True", "Authorized", f"{fetching.repo} can be read")
+    if result.failure:
+        decision.conditions[result.failure.type] = result.failure
     else:
         decision.facts |= result.values
-        decision.say("Accessible", "True", "Authorized", f"{fetching.repo} can be read")
+
+
+def _asking(
+    view: WeightsView, fetching: Fetching, decision: WeightsDecision, why: str = ""
+) -> None:
+    """What is said while the source is asked: an earlier answer stands until there is another.
+
+    Each new attempt would otherwise flip the conditions there and back, for ever.
+    """
+    generation = view.raw["metadata"].get("generation", 0)
+    before = [
+        Condition(entry["type"], entry["status"], entry["reason"], entry["message"])
+        for entry in view.status.get("conditions", ())
+        if entry.get("observedGeneration") == generation and entry["type"] in _ANSWERED
+    ]
+    refused = [entry for entry in before if entry.status == "False"]
+    if refused and refused[0].reason != "SecretMissing":
+        decision.conditions |= {entry.type: entry for entry in before}
+    else:
+        decision.say("Accessible", "Unknown", "Checking", why or f"Asking for {fetching.repo}")
+
+
+_ANSWERED = ("Accessible", "Downloaded", "Verified", "Converted")
+
+
+def _why_it_waits(view: WeightsView, job: Object) -> str:
+    cause = diagnose.not_started(_pods_of(view, job), diagnose.JOB_IMAGE)
+    return f"The Job does not start. {cause.message}" if cause else ""
 
 
 def _fetch(view: WeightsView, fetching: Fetching, decision: WeightsDecision) -> None:
@@ -157,18 +204,18 @@ def _fetch(view: WeightsView, fetching: Fetching, decision: WeightsDecision) -> 
     if job is None:
         decision.actions += converge(render.fetch_objects(fetching), view.children)
         return
-    decision.actions += converge(render.claim_objects(fetching), view.children)
-    result = _result(view, job, "Downloaded", decision)
+    result = _result(view, job, "Downloaded", _FETCHED, decision)
     if result is None:
+        why = _why_it_waits(view, job)
+        if why:
+            decision.say("Downloaded", "False", "Downloading", why)
         return
     if result.failure:
         decision.say("Downloaded", "False", "Failed", "The fetch failed; it is tried again")
         decision.conditions[result.failure.type] = result.failure
-    elif "digest" in result.values:
-        found = {name: result.values[name] for name in _FETCHED if name in result.values}
-        decision.facts |= found
     else:
-        _again(view, job, decision)
+        decision.facts |= {name: result.values[name] for name in _FETCHED}
+        decision.conditions.clear()  # a complete copy says it all
 
 
 def _ended(job: Object) -> bool:
@@ -176,17 +223,24 @@ def _ended(job: Object) -> bool:
     return any(c["type"] in ("Complete", "Failed") and c["status"] == "True" for c in conditions)
 
 
-def _result(
-    view: WeightsView, job: Object, condition: str, decision: WeightsDecision
-) -> results.Result | None:
-    """What the Job's last attempt said; a Job that failed for good is replaced after a while."""
+def _pods_of(view: WeightsView, job: Object) -> list[Object]:
     uid = job["metadata"]["uid"]
-    pods = [
+    return [
         pod
         for pod in view.pods
         if any(ref.get("uid") == uid for ref in pod["metadata"].get("ownerReferences", ()))
     ]
-    result = results.read(pods, condition)
+
+
+def _result(
+    view: WeightsView,
+    job: Object,
+    condition: str,
+    needed: tuple[str, ...],
+    decision: WeightsDecision,
+) -> results.Result | None:
+    """What the Job's last attempt said; a Job that failed for good is replaced after a while."""
+    result = results.read(_pods_of(view, job), condition, needed)
     if _ended(job) and (result is None or result.failure):
         _again(view, job, decision)
     return result if _ended(job) or (result and result.failure) else None
@@ -200,4 +254,4 @@ def _again(view: WeightsView, job: Object, decision: WeightsDecision) -> None:
     if left <= 0:
         decision.actions.append(delete(job))
     else:
-        decision.requeue_after = left
+        decision.again(left)

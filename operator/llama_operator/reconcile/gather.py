@@ -66,8 +66,10 @@ class Gatherer:
         found = await self._find(resources.SECRETS, namespace, name)
         if found is None:
             return SecretView(name)
-        owners = [ref.get("uid", "") for ref in found["metadata"].get("ownerReferences", ())]
-        return SecretView(name, True, frozenset(found.get("data") or {}), frozenset(owners))
+        owners = found["metadata"].get("ownerReferences", ())
+        uids = frozenset(ref.get("uid", "") for ref in owners)
+        names = frozenset(ref["name"] for ref in owners if ref["kind"] == "LlamaDeployment")
+        return SecretView(name, True, frozenset(found.get("data") or {}), uids, names)
 
     async def _find(self, resource: Resource, namespace: str, name: str) -> Object | None:
         try:
@@ -83,13 +85,14 @@ class Gatherer:
         spec = LlamaWeightsSpec.model_validate(raw["spec"])
         meta = raw["metadata"]
         namespace, name = meta["namespace"], meta["name"]
-        users = self._caches.users_of(namespace, name)
-        alive = [user for user in users if not user["metadata"].get("deletionTimestamp")]
+        wanted = _alive(self._caches.users_of(namespace, name))
+        running = _alive(self._caches.runners_of(raw))
         return WeightsView(
             raw=raw,
             spec=spec,
             world=self.world(),
-            users=tuple(sorted(user["metadata"]["name"] for user in alive)),
+            users=tuple(sorted(wanted | running)),
+            leaving=tuple(sorted(running - wanted)),
             children=index(self._caches.children_of(meta["uid"])),
             pods=self._caches.pods_of("LlamaWeights", namespace, name),
             token=await self._token(namespace, spec, raw),
@@ -111,3 +114,8 @@ class Gatherer:
         if done or not name:
             return None
         return await self._find(resources.CLAIMS, namespace, name)
+
+
+def _alive(users: list[Object]) -> set[str]:
+    metas = [user["metadata"] for user in users]
+    return {meta["name"] for meta in metas if not meta.get("deletionTimestamp")}

@@ -33,7 +33,8 @@ def converge(desired: Iterable[Object], known: Known) -> list[Action]:
     for obj in desired:
         cached = known.get((obj["kind"], obj["metadata"]["name"]))
         if cached is None or (obj["kind"] not in _NEVER_UPDATED and changed(obj, cached)):
-            actions.append(Apply(obj, known=cached is not None))
+            uid = cached["metadata"].get("uid", "") if cached else ""
+            actions.append(Apply(obj, known=cached is not None, uid=uid))
     return actions
 
 

@@ -33,6 +33,17 @@ class Judgement:
 
 
 @dataclass(frozen=True)
+class Running:
+    """What runs already: nodes come and go, and none of them restarts a server."""
+
+    # The GPU product of the last plan.
+    product: str = ""
+    served: bool = False
+    # The spec is the one that the last plan was made for.
+    unchanged: bool = False
+
+
+@dataclass(frozen=True)
 class Cards:
     """A kind of GPU in the cluster."""
 
@@ -45,7 +56,7 @@ def judge(
     catalog: Catalog,
     nodes: Iterable[Object],
     weights: Object | None,
-    current_product: str = "",
+    running: Running = Running(),
 ) -> Judgement:
     """The plan for a spec, or the reason why there is none (yet)."""
     try:
@@ -53,7 +64,7 @@ def judge(
         known = known_shape(spec, model, weights)
         if known is None:
             return Judgement(_unknown("The model's config.json has not been read yet"))
-        chosen = _plan(spec, known, list(nodes), current_product)
+        chosen = _plan(spec, known, list(nodes), running)
     except PlanRefused as refused:
         status: Status = "Unknown" if refused.reason == "GPUUnknown" else "False"
         return Judgement(Condition("Planned", status, refused.reason, str(refused)), wanted=False)
@@ -100,7 +111,7 @@ def known_shape(
     spec: LlamaDeploymentSpec, model: Model | None, weights: Object | None
 ) -> tuple[Shape, int] | None:
     """Shape and bytes: the catalogue's, unless the source is another repository."""
-    if model is not None and not _other_repo(spec, model):
+    if model is not None and not _other_repo(spec, model, weights):
         return model.shape, model.weights_bytes
     status = (weights or {}).get("status", {})
     if not status.get("shape", {}).get("numLayers"):
@@ -108,22 +119,22 @@ def known_shape(
     return Shape.from_status(status["shape"]), int(status.get("bytes", 0))
 
 
-def _other_repo(spec: LlamaDeploymentSpec, model: Model) -> bool:
-    if spec.weights_ref is not None:
-        return False
+def _other_repo(spec: LlamaDeploymentSpec, model: Model, weights: Object | None) -> bool:
     source = spec.source.hugging_face if spec.source else None
-    return bool(source and source.repo and source.repo != model.hf_repo)
+    repo = (source.repo or "") if source else ""
+    if spec.weights_ref is not None:
+        named = (weights or {}).get("spec", {}).get("source") or {}
+        repo = (named.get("huggingFace") or {}).get("repo") or ""
+    return bool(repo) and repo != model.hf_repo
 
 
 def _plan(
-    spec: LlamaDeploymentSpec, known: tuple[Shape, int], nodes: list[Object], current: str
+    spec: LlamaDeploymentSpec, known: tuple[Shape, int], nodes: list[Object], running: Running
 ) -> Plan:
     if spec.engine.device == "cpu":
         return plan(request(spec, known, None, 1))
-    offers = cards(spec, nodes)
-    kept = [offer for offer in offers if offer.gpu.product == current]
     plans, refusals = [], []
-    for offer in kept or offers:
+    for offer in _offers(spec, nodes, running):
         try:
             plans.append(plan(request(spec, known, offer.gpu, offer.per_node)))
         except PlanRefused as refused:
@@ -131,6 +142,17 @@ def _plan(
     if not plans:
         raise refusals[0]
     return min(plans, key=lambda found: found.gpus)
+
+
+def _offers(spec: LlamaDeploymentSpec, nodes: list[Object], running: Running) -> list[Cards]:
+    named = bool(spec.gpu.product or spec.gpu.memory)
+    found = cards(spec, nodes) if named or _labelled(spec, nodes) or not running.served else []
+    kept = [offer for offer in found if offer.gpu.product == running.product]
+    gone = running.served and running.product and not named and not kept
+    if gone and (running.unchanged or not found):
+        # The last such node has left, perhaps for an hour: the servers wait for it.
+        return [_from_labels(running.product, [])]
+    return kept or found or cards(spec, nodes)
 
 
 def cards(spec: LlamaDeploymentSpec, nodes: list[Object]) -> list[Cards]:

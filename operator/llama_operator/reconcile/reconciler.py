@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pydantic import ValidationError
@@ -10,21 +12,19 @@ from llama_operator.api import labels
 from llama_operator.api.conditions import Condition, merge
 from llama_operator.api.v1alpha1 import API_VERSION
 from llama_operator.reconcile import decide, decide_weights, resources, status, status_weights
-from llama_operator.reconcile.actions import SetFinalizer
+from llama_operator.reconcile.actions import Action, Failure, SetFinalizer
 from llama_operator.reconcile.apply import Applier
 from llama_operator.reconcile.caches import Caches
 from llama_operator.reconcile.gather import Gatherer
 from llama_operator.reconcile.snapshot import owner_of
+from llama_operator.render.inputs import Owner
 from llama_operator.runtime.api import Api
 from llama_operator.runtime.clock import Clock
 from llama_operator.runtime.controller import Result
-from llama_operator.runtime.errors import NotFound
+from llama_operator.runtime.errors import ApiError, Conflict, NotFound
 from llama_operator.runtime.resource import Key, Resource
 
 Object = dict[str, Any]
-
-# A refusal (quota, admission, a stranger's object) may be lifted without any event that we see.
-REFUSED_RETRY_SECONDS = 30.0
 
 
 class Recorder(Protocol):
@@ -34,6 +34,25 @@ class Recorder(Protocol):
         """Tell what changed."""
 
 
+@dataclass(frozen=True)
+class _Written:
+    uid: str
+    version: int
+    status: Object
+    others: tuple[str, ...]
+
+    def foreign(self, raw: Object) -> Object:
+        """What another writer's fields say in the cache."""
+        status = raw.get("status", {})
+        return {name: status[name] for name in self.others if name in status}
+
+
+def _version(raw: Object) -> int:
+    # Comparable by contract since Kubernetes 1.35, and in fact since ever; 0 is "older than any".
+    text = str(raw.get("metadata", {}).get("resourceVersion", ""))
+    return int(text) if text.isdigit() else 0
+
+
 class StatusWriter:
     """Writes a status when it differs from the one last seen, and only then."""
 
@@ -41,6 +60,22 @@ class StatusWriter:
         self._api = api
         self._resource = resource
         self._recorder = recorder
+        self._written: dict[Key, _Written] = {}
+
+    def latest(self, raw: Object) -> Object:
+        """The object with the status that was last written, where the cache has not seen it yet.
+
+        Compared with an older one, a status that went there and back would count as unchanged
+        and stay wrong: nothing tells of an object that only its own status has changed.
+        """
+        key = Key(raw["metadata"]["namespace"], raw["metadata"]["name"])
+        last = self._written.get(key)
+        if last is None:
+            return raw
+        if last.uid != raw["metadata"]["uid"] or last.version <= _version(raw):
+            del self._written[key]
+            return raw
+        return {**raw, "status": {**last.foreign(raw), **last.status}}
 
     async def write(self, raw: Object, wanted: Object, foreign: tuple[str, ...] = ()) -> None:
         """Server-side apply of the status; fields named `foreign` belong to another writer."""
@@ -56,11 +91,13 @@ class StatusWriter:
             "status": wanted,
         }
         try:
-            await self._api.apply(
+            made = await self._api.apply(
                 self._resource, body, manager=labels.STATUS_MANAGER, subresource="status"
             )
         except NotFound:
             return  # deleted meanwhile
+        key = Key(meta["namespace"], meta["name"])
+        self._written[key] = _Written(meta["uid"], _version(made), wanted, foreign)
         self._recorder.transitions(raw, old.get("conditions", []), wanted["conditions"])
 
 
@@ -81,16 +118,17 @@ class DeploymentReconciler:
         raw = self._caches.deployments.store.get(key.namespace, key.name)
         if raw is None or raw["metadata"].get("deletionTimestamp"):
             return Result()  # owner references and the garbage collector see to the children
+        raw = self._status.latest(raw)
         try:
             view = await self._gatherer.deployment(raw)
         except ValidationError as error:
             await self._status.write(raw, invalid(raw, error, self._now()))
             return Result()
         decision = decide.decide(view)
-        failure = await Applier(self._api, view.owner).run(decision.actions)
-        wanted = status.build(view, decision, failure, self._now())
+        outcome = await carried_out(self._api, view.owner, decision.actions)
+        wanted = status.build(view, decision, outcome.failure, self._now())
         await self._status.write(raw, wanted)
-        return Result(requeue_after=REFUSED_RETRY_SECONDS if failure else decision.requeue_after)
+        return outcome.result(decision.requeue_after)
 
     def _now(self) -> str:
         return stamp(self._clock)
@@ -115,25 +153,58 @@ class WeightsReconciler:
             return Result()
         if raw["metadata"].get("deletionTimestamp"):
             return await self._leave(raw)
+        raw = self._status.latest(raw)
         try:
             view = await self._gatherer.weights(raw)
         except ValidationError as error:
             await self._status.write(raw, invalid(raw, error, stamp(self._clock)), ("progress",))
             return Result()
         decision = decide_weights.decide(view)
-        failure = await Applier(self._api, view.owner).run(decision.actions)
-        wanted = status_weights.build(view, decision, failure, stamp(self._clock))
+        outcome = await carried_out(self._api, view.owner, decision.actions)
+        wanted = status_weights.build(view, decision, outcome.failure, stamp(self._clock))
         await self._status.write(raw, wanted, ("progress",))
-        return Result(requeue_after=REFUSED_RETRY_SECONDS if failure else decision.requeue_after)
+        return outcome.result(decision.requeue_after)
 
     async def _leave(self, raw: Object) -> Result:
         owner = owner_of(raw)
-        users = self._caches.users_of(owner.namespace, owner.name)
-        held = labels.FINALIZER in raw["metadata"].get("finalizers", ())
-        if held and not users:
-            off = SetFinalizer(owner.namespace, owner.name, owner.uid, present=False)
-            await Applier(self._api, owner).run([off])
+        if labels.FINALIZER not in raw["metadata"].get("finalizers", ()):
+            return Result()
+        # What is not complete serves nobody: held, it would neither be fetched nor made again.
+        complete = bool(raw.get("status", {}).get("digest"))
+        if complete and self._caches.users_of(owner.namespace, owner.name):
+            return Result()
+        if self._caches.runners_of(raw):
+            return Result(requeue_after=decide_weights.RELEASE_POLL_SECONDS)
+        off = SetFinalizer(owner.namespace, owner.name, owner.uid, present=False)
+        await Applier(self._api, owner).run([off])
         return Result()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the actions went: a refusal for a condition, or an error that a retry may cure."""
+
+    failure: Failure | None = None
+    error: ApiError | None = None
+
+    def result(self, requeue_after: float | None) -> Result:
+        """What to ask of the controller, once the status is written; raises the error."""
+        if self.error is not None:
+            raise self.error
+        return Result(requeue_after=self.failure.retry_seconds if self.failure else requeue_after)
+
+
+async def carried_out(api: Api, owner: Owner, actions: Iterable[Action]) -> Outcome:
+    """Carry out actions. A server that fails keeps no status from being written.
+
+    Raises TransportError, and Conflict at once: what was decided on is out of date.
+    """
+    try:
+        return Outcome(await Applier(api, owner).run(actions))
+    except Conflict:
+        raise
+    except ApiError as error:
+        return Outcome(error=error)
 
 
 def stamp(clock: Clock) -> str:

@@ -30,6 +30,7 @@ _NUMBERS = (
 )
 _WORDS = ("architecture", "dtype", "quantization")
 _LARGEST = 1 << 50
+_OVER = ("Succeeded", "Failed")
 _CONDITIONS = ("Accessible", "VolumeReady", "Downloaded", "Verified", "Converted")
 
 
@@ -41,14 +42,23 @@ class Result:
     values: Object = field(default_factory=dict)
 
 
-def read(pods: Iterable[Object], default_condition: str) -> Result | None:
-    """The result of the newest ended pod of a Job; None while a pod is at it, or before any."""
-    states = [_terminated(pod) for pod in pods]
-    ended = [state for state in states if state is not None]
-    if not ended or len(ended) < len(states):
+def read(
+    pods: Iterable[Object], default_condition: str, needed: tuple[str, ...] = ()
+) -> Result | None:
+    """The result of the newest ended pod of a Job; None while a pod is at it, or before any.
+
+    A result without one of the fields `needed` is a failure.
+    """
+    # An evicted pod has a phase and no container: it has ended without a word.
+    states = [(_terminated(pod), pod.get("status", {}).get("phase")) for pod in pods]
+    if any(state is None and phase not in _OVER for state, phase in states):
+        return None
+    ended = [state for state, _ in states if state is not None]
+    if not ended:
         return None
     newest = max(ended, key=lambda state: str(state.get("finishedAt", "")))
-    return parse(str(newest.get("message", "")), default_condition, int(newest.get("exitCode", 1)))
+    text, code = str(newest.get("message", "")), int(newest.get("exitCode", 1))
+    return parse(text, default_condition, code, needed)
 
 
 def _terminated(pod: Object) -> Object | None:
@@ -59,7 +69,9 @@ def _terminated(pod: Object) -> Object | None:
     return None
 
 
-def parse(text: str, default_condition: str, exit_code: int = 0) -> Result:
+def parse(
+    text: str, default_condition: str, exit_code: int = 0, needed: tuple[str, ...] = ()
+) -> Result:
     """A termination message as a checked result; anything out of form is a failure."""
     try:
         data = json.loads(text)
@@ -69,8 +81,8 @@ def parse(text: str, default_condition: str, exit_code: int = 0) -> Result:
         )
     if not isinstance(data, dict):
         return _failed(default_condition, "Failed", "The Job's result is not an object")
-    if data.get("ok") is True:
-        return _checked(data, default_condition)
+    if data.get("ok") is True and exit_code == 0:
+        return _checked(data, default_condition, needed)
     return _refused(data, default_condition)
 
 
@@ -88,9 +100,9 @@ def _refused(data: Object, default_condition: str) -> Result:
     return _failed(condition, reason, _printable(str(data.get("message", ""))))
 
 
-def _checked(data: Object, default_condition: str) -> Result:
+def _checked(data: Object, default_condition: str, needed: tuple[str, ...]) -> Result:
     values: Object = {}
-    problems = []
+    problems = [name for name in needed if name not in data]
     for name, check in _FIELDS.items():
         if name in data:
             value = check(data[name])

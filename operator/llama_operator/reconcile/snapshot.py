@@ -22,6 +22,7 @@ class SecretView:
     exists: bool = False
     entries: frozenset[str] = frozenset()
     owner_uids: frozenset[str] = frozenset()
+    owner_names: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,8 @@ class WeightsView:
     spec: LlamaWeightsSpec
     world: World
     users: tuple[str, ...] = ()
+    # Of the users those that ask for another copy by now, but still run from this one.
+    leaving: tuple[str, ...] = ()
     children: Mapping[tuple[str, str], Object] = field(default_factory=dict)
     pods: tuple[Object, ...] = ()
     token: SecretView | None = None

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 
 from llama_operator.api.conditions import Condition
+from llama_operator.api.quantity import parse_bytes
 from llama_operator.api.v1alpha1 import HuggingFaceSource
 from llama_operator.reconcile.snapshot import Object, WeightsView
 from llama_operator.render import claim
@@ -31,7 +32,7 @@ def fetching(view: WeightsView) -> Fetching:
     repo = _repo(view)
     if not repo:
         raise UnusableSourceError(_no_repo(view.spec.model))
-    return _located(_base(view, repo), view.status)
+    return _located(_base(view, repo), view)
 
 
 def _unsupported() -> Condition:
@@ -90,22 +91,40 @@ def _shared_token(view: WeightsView) -> str:
     return "" if elsewhere else settings.hf_token_secret
 
 
-def _located(base: Fetching, status: Object) -> Fetching:
-    commit = status.get("commit", "")
+def claim_of(view: WeightsView) -> str:
+    """The claim that holds the copy: the user's, or one named like the LlamaWeights."""
+    storage = view.spec.storage
+    return (storage.claim_name if storage else "") or view.owner.name
+
+
+def _located(base: Fetching, view: WeightsView) -> Fetching:
+    commit, name = view.status.get("commit", ""), claim_of(view)
     size = base.spec.storage.size if base.spec.storage else ""
+    wanted = claim.claim_bytes(str(size or ""), int(view.status.get("bytes", 0)))
     return replace(
         base,
         commit=commit,
-        path=copy_path(base.spec.model, base.repo, commit) if commit else "",
-        claim=claim.claim_name(base),
-        claim_bytes=claim.claim_bytes(str(size or ""), int(status.get("bytes", 0))),
+        path=copy_path(base.spec.model, base.repo, commit, base.endpoint) if commit else "",
+        claim=name,
+        # Somebody may have enlarged it by hand; a claim cannot shrink.
+        claim_bytes=max(wanted, _asked_for(view.children.get(("PersistentVolumeClaim", name)))),
     )
 
 
-def copy_path(model: str, repo: str, commit: str) -> str:
-    """The directory of one commit on the claim: <model>/<digest>."""
+def _asked_for(found: Object | None) -> int:
+    requests = (found or {}).get("spec", {}).get("resources", {}).get("requests", {})
+    return parse_bytes(requests.get("storage", "0"))
+
+
+def copy_path(model: str, repo: str, commit: str, endpoint: str = "") -> str:
+    """The directory of one commit on the claim: <model>/<digest>.
+
+    A commit of another hub is another directory: a mirror that lies must not provide the copy
+    of somebody who asked Hugging Face.
+    """
     slug = re.sub(r"[^a-z0-9.-]+", "-", model.rsplit("/", 1)[-1].lower()).strip("-.")
-    return f"{slug}/{digest({'repo': repo, 'commit': commit}, 16)}"
+    origin = {"repo": repo, "commit": commit, **({"endpoint": endpoint} if endpoint else {})}
+    return f"{slug}/{digest(origin, 16)}"
 
 
 def token_problem(view: WeightsView) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
 
 from llama_operator.api import labels
 from llama_operator.api.conditions import Condition, Status, merge
@@ -14,6 +14,8 @@ from llama_operator.reconcile.snapshot import DeploymentView, Object
 from llama_operator.render import secret
 from llama_operator.render.meta import selector
 from llama_operator.render.weights import weights_name
+
+_POD = re.compile(r'pods "[^"]*"')
 
 
 def build(view: DeploymentView, decision: Decision, failure: Failure | None, now: str) -> Object:
@@ -63,12 +65,23 @@ def _endpoint(view: DeploymentView) -> Object:
 def _conditions(
     view: DeploymentView, decision: Decision, server: Object | None, failure: Failure | None
 ) -> list[Condition]:
-    cause = diagnose.worst(view.pods)
+    cause = diagnose.worst(_current_pods(view, server))
     degraded = _degraded(decision, server, failure, cause)
     available = _available(view, server, degraded)
-    progressing = _progressing(view, decision, server)
+    progressing = _progressing(view, decision, server, cause)
     parts = [decision.judgement.condition, decision.weights_ready, available, progressing]
     return [_ready(view, [*parts, degraded]), *parts, degraded]
+
+
+def _current_pods(view: DeploymentView, server: Object | None) -> list[Object]:
+    """Pods of the present template: what an old one died of may be why the spec was changed."""
+    template = (server or {}).get("spec", {}).get("template", {})
+    return [pod for pod in view.pods if _stamp(pod) == _stamp(template)]
+
+
+def _stamp(obj: Object) -> str:
+    annotations = obj.get("metadata", {}).get("annotations", {})
+    return str(annotations.get(labels.INTENT_HASH, ""))
 
 
 def _ready(view: DeploymentView, parts: list[Condition]) -> Condition:
@@ -116,33 +129,41 @@ def _count(value: int | str, of: int) -> int:
     return value if isinstance(value, int) else -(-int(value.rstrip("%")) * of // 100)
 
 
-def _progressing(view: DeploymentView, decision: Decision, server: Object | None) -> Condition:
-    def say(status: Status, reason: str, message: str) -> Condition:
-        return Condition("Progressing", status, reason, message)
-
+def _progressing(
+    view: DeploymentView, decision: Decision, server: Object | None, cause: diagnose.Cause | None
+) -> Condition:
     if view.spec.paused:
-        return say("False", "Paused", "spec.paused is true: nothing is changed")
+        return _moves("False", "Paused", "spec.paused is true: nothing is changed")
     if server is None:
-        return say("Unknown", "Starting", "Servers are made when Planned and WeightsReady are True")
-    live, wanted = server.get("status", {}), view.spec.replicas
+        text = "Servers are made when Planned and WeightsReady are True"
+        return _moves("Unknown", "Starting", text)
+    if not decision.desired:
+        text = "Servers stay as they are until Planned and WeightsReady are True"
+        return _moves("Unknown", "RollingOut", text)
+    if not _current(decision, server):
+        return _moves("True", "RollingOut", "Replicas are being replaced by this generation")
+    return _rollout(server.get("status", {}), view.spec.replicas, cause)
+
+
+def _moves(status: Status, reason: str, message: str) -> Condition:
+    return Condition("Progressing", status, reason, message)
+
+
+def _rollout(live: Object, wanted: int, cause: diagnose.Cause | None) -> Condition:
+    replicas, ready = live.get("replicas", 0), live.get("readyReplicas", 0)
     if _stalled(live):
-        return say("False", "StartupStalled", "No replica became ready within its startup budget")
-    if not _current(decision, server) or live.get("updatedReplicas", 0) < min(
-        wanted, live.get("replicas", 0)
-    ):
-        return say("True", "RollingOut", "Replicas are being replaced by this generation")
-    if live.get("readyReplicas", 0) < wanted or live.get("replicas", 0) != wanted:
-        return _waiting(view, say)
-    return say("True", "RolloutComplete", f"All {wanted} replicas are of this generation")
-
-
-def _waiting(view: DeploymentView, say: Any) -> Condition:
-    cause = diagnose.worst(view.pods)
-    if cause is not None and cause.reason == "Unschedulable":
-        found: Condition = say("False", "WaitingForGPUs", cause.message)
-    else:
-        found = say("True", "Starting", "Replicas are starting")
-    return found
+        return _moves(
+            "False", "StartupStalled", "No replica became ready within its startup budget"
+        )
+    if live.get("updatedReplicas", 0) < min(wanted, replicas):
+        return _moves("True", "RollingOut", "Replicas are being replaced by this generation")
+    if replicas > wanted:
+        return _moves("True", "RollingOut", "Replicas that are too many are being removed")
+    if ready < wanted and cause is not None and cause.reason == "Unschedulable":
+        return _moves("False", "WaitingForGPUs", cause.message)
+    if ready < wanted:
+        return _moves("True", "Starting", "Replicas are starting")
+    return _moves("True", "RolloutComplete", f"All {wanted} replicas are of this generation")
 
 
 def _current(decision: Decision, server: Object) -> bool:
@@ -183,7 +204,8 @@ def _problems(
 def _replica_failure(server: Object | None) -> list[tuple[str, str]]:
     for condition in (server or {}).get("status", {}).get("conditions", ()):
         if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
-            text = condition.get("message", "")
+            # The pod's name is made up anew for each attempt.
+            text = _POD.sub("pods", condition.get("message", ""))
             reason = "QuotaExceeded" if "exceeded quota" in text else "AdmissionRefused"
             return [(reason, text)]
     return []

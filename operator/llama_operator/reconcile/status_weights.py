@@ -39,9 +39,11 @@ def _conditions(decision: WeightsDecision, failure: Failure | None) -> list[Cond
 
 
 def _part(kind: str, decision: WeightsDecision) -> Condition:
-    if decision.facts.get("digest"):
-        return _DONE[kind]
-    return decision.conditions.get(kind) or Condition(kind, "Unknown", "Pending", _WAITS[kind])
+    found = decision.conditions.get(kind)
+    if found is not None:
+        return found
+    done = bool(decision.facts.get("digest"))
+    return _DONE[kind] if done else Condition(kind, "Unknown", "Pending", _WAITS[kind])
 
 
 _DONE = {

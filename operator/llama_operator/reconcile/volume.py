@@ -17,15 +17,33 @@ def volume_condition(view: WeightsView, fetching: Fetching) -> Condition:
     found = (
         view.named_claim if named else view.children.get(("PersistentVolumeClaim", fetching.claim))
     )
+    needed = int(view.status.get("bytes", 0))
     if found is not None:
-        return _claim_condition(found, int(view.status.get("bytes", 0)))
+        return _claim_condition(found, needed, "claimName" if named else "size")
     if named:
         return _bad(
             "ClaimMissing",
             f"spec.storage.claimName: there is no PersistentVolumeClaim {named!r}; make it, or remove "
             "the field to get one",
         )
+    if fetching.claim_bytes < needed:
+        return _too_small("size", "the claim would have", fetching.claim_bytes, needed)
     return _class_condition(view)
+
+
+def lost_claim(view: WeightsView) -> Condition | None:
+    """Why a finished copy is not there any more; None as far as is known.
+
+    Only a claim of our own is watched; one that the user named is the user's.
+    """
+    named = view.spec.storage.claim_name if view.spec.storage else ""
+    if named or ("PersistentVolumeClaim", view.owner.name) in view.children:
+        return None
+    return _bad(
+        "ClaimMissing",
+        f"PersistentVolumeClaim {view.owner.name} is gone or being deleted, and the copy with it; "
+        "delete this LlamaWeights to fetch it again",
+    )
 
 
 def _bad(reason: str, message: str) -> Condition:
@@ -56,16 +74,24 @@ def _is_default(storage_class: Object) -> bool:
     return bool(annotations.get(_DEFAULT) == "true")
 
 
-def _claim_condition(found: Object, needed: int) -> Condition:
+def _too_small(field: str, subject: str, size: int, needed: int) -> Condition:
+    return _bad(
+        "TooSmall",
+        f"spec.storage.{field}: {subject} {human_bytes(size)}, the checkpoint needs "
+        f"{human_bytes(needed)}; enlarge it",
+    )
+
+
+def _claim_condition(found: Object, needed: int, field: str) -> Condition:
     name = found["metadata"]["name"]
     status = found.get("status", {})
     if status.get("phase") != "Bound":
         return _bad("WaitingForConsumer", f"PersistentVolumeClaim {name} is not bound yet")
     size = parse_bytes(status.get("capacity", {}).get("storage", "0"))
+    asked = found.get("spec", {}).get("resources", {}).get("requests", {}).get("storage", "0")
+    if size < needed <= parse_bytes(asked):
+        # Some file systems grow only when a pod mounts them: the fetch must not wait for it.
+        return _bad("WaitingForConsumer", f"PersistentVolumeClaim {name} is being enlarged")
     if size < needed:
-        return _bad(
-            "TooSmall",
-            f"spec.storage.size: PersistentVolumeClaim {name} has {human_bytes(size)}, the checkpoint "
-            f"needs {human_bytes(needed)}; enlarge it",
-        )
+        return _too_small(field, f"PersistentVolumeClaim {name} has", size, needed)
     return Condition("VolumeReady", "True", "Bound", f"PersistentVolumeClaim {name} is bound")

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from llama_operator.api.quantity import GIB, format_bytes, parse_bytes
+from llama_operator.api.quantity import format_bytes, parse_bytes
+from llama_operator.planner.delivery import volume_bytes
 from llama_operator.render.inputs import Fetching, Object
 from llama_operator.render.meta import metadata
-
-# File systems keep some of a volume for themselves: ext4 about 2 % for its tables and 5 % for root.
-HEADROOM = 1.1
-SMALLEST = GIB
 
 
 def claim_name(fetching: Fetching) -> str:
@@ -21,16 +18,15 @@ def claim_bytes(spec_size: str, checkpoint_bytes: int) -> int:
     """Bytes to ask for: the user's size, or the checkpoint with head-room, at least 1 GiB."""
     if spec_size and spec_size != "0":
         return parse_bytes(spec_size, "spec.storage.size")
-    return max(SMALLEST, int(checkpoint_bytes * HEADROOM))
+    return volume_bytes(checkpoint_bytes)
 
 
 def claim(fetching: Fetching) -> Object:
     """A PersistentVolumeClaim for one copy; it is removed with its LlamaWeights."""
     storage = fetching.spec.storage
+    modes = storage.access_modes if storage else ()
     spec: Object = {
-        "accessModes": list(storage.access_modes or ["ReadWriteOnce"])
-        if storage
-        else ["ReadWriteOnce"],
+        "accessModes": list(modes or ["ReadWriteOnce"]),
         "resources": {"requests": {"storage": format_bytes(fetching.claim_bytes)}},
     }
     if storage and storage.storage_class_name:

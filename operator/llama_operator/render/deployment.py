@@ -5,7 +5,7 @@ from __future__ import annotations
 from llama_operator.api import labels
 from llama_operator.render import pod, probes
 from llama_operator.render.inputs import Object, Serving
-from llama_operator.render.meta import metadata, selector
+from llama_operator.render.meta import metadata, selector, stamped
 
 
 def deployment(serving: Serving) -> Object:
@@ -23,6 +23,6 @@ def deployment(serving: Serving) -> Object:
                 "type": "RollingUpdate",
                 "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1},
             },
-            "template": pod.template(serving),
+            "template": stamped(pod.template(serving)),
         },
     }

@@ -10,11 +10,16 @@ CACHE_DIR = "/cache"
 
 
 def server_env(serving: Serving) -> list[Object]:
-    """Ours first, then the user's; reserved names never reach this point."""
+    """Ours, then the user's; reserved names never reach this point.
+
+    A name stands once: server-side apply refuses a list of two entries with one key.
+    """
     own = [*_common(), *_key(serving)]
     if serving.spec.engine.device == "cpu":
         own += _cpu(serving)
-    return own + [as_dict(entry) for entry in serving.spec.engine.env]
+    user = [as_dict(entry) for entry in serving.spec.engine.env]
+    theirs = {entry["name"] for entry in user}
+    return [entry for entry in own if entry["name"] not in theirs] + user
 
 
 def _common() -> list[Object]:

@@ -62,7 +62,11 @@ def _quantization_args(plan: Plan) -> list[str]:
 
 def container_port(serving: Serving) -> int:
     """The port vLLM listens on: that of the endpoint, unless vLLM would refuse it (below 1024)."""
-    port = serving.spec.endpoint.port
+    return listening_port(serving.spec.endpoint.port)
+
+
+def listening_port(port: int) -> int:
+    """Where vLLM listens for an endpoint's port."""
     return port if port >= LOWEST_PORT else DEFAULT_PORT
 
 

@@ -25,19 +25,22 @@ _TMP: Object = {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108 - an emptyDir 
 
 
 def preflight_name(fetching: Fetching) -> str:
-    """Named by its inputs: a Job's template can never change."""
-    return hashed_name(fetching.owner.name, "preflight", {"args": _preflight_args(fetching)})
+    """Named by its whole pod: a Job's template can never change.
+
+    A Job whose pod no node takes, or whose image does not exist, never ends: only another name
+    lets a corrected toleration or image through.
+    """
+    return hashed_name(fetching.owner.name, "preflight", {"pod": _preflight_pod(fetching)})
 
 
 def fetch_name(fetching: Fetching) -> str:
-    """Named by its inputs: a Job's template can never change."""
-    inputs = {"args": _fetch_args(fetching), "claim": fetching.claim}
-    return hashed_name(fetching.owner.name, "fetch", inputs)
+    """Named by its whole pod, for the same reason; what has been fetched is gone on with."""
+    return hashed_name(fetching.owner.name, "fetch", {"pod": _fetch_pod(fetching)})
 
 
 def preflight(fetching: Fetching) -> Object:
     """One authorised look at the source."""
-    pod = _pod(fetching, _container(fetching, "preflight", _preflight_args(fetching)))
+    pod = _preflight_pod(fetching)
     job = _job(fetching, preflight_name(fetching), labels.PREFLIGHT, pod)
     job["spec"]["backoffLimit"] = PREFLIGHT_RETRIES
     return job
@@ -45,6 +48,14 @@ def preflight(fetching: Fetching) -> Object:
 
 def fetch(fetching: Fetching) -> Object:
     """The download of one commit into one directory of the claim."""
+    return _job(fetching, fetch_name(fetching), labels.FETCH, _fetch_pod(fetching))
+
+
+def _preflight_pod(fetching: Fetching) -> Object:
+    return _pod(fetching, _container(fetching, "preflight", _preflight_args(fetching)))
+
+
+def _fetch_pod(fetching: Fetching) -> Object:
     container = _container(fetching, "fetch", _fetch_args(fetching))
     container["volumeMounts"] = [_TMP, {"name": "weights", "mountPath": MOUNT}]
     container["resources"] = _fetch_resources(fetching)
@@ -53,7 +64,7 @@ def fetch(fetching: Fetching) -> Object:
     pod["automountServiceAccountToken"] = True
     claim = {"claimName": fetching.claim}
     pod["volumes"] = [*pod["volumes"], {"name": "weights", "persistentVolumeClaim": claim}]
-    return _job(fetching, fetch_name(fetching), labels.FETCH, pod)
+    return pod
 
 
 def _preflight_args(fetching: Fetching) -> list[str]:

@@ -47,7 +47,7 @@ def _pod_spec(serving: Serving) -> Object:
         "terminationGracePeriodSeconds": grace_seconds(serving),
         "containers": [_container(serving)],
         "volumes": _volumes(serving),
-        "tolerations": resources.tolerations(serving),
+        "tolerations": resources.tolerations(serving.spec),
     }
     return {**pod, **_placement(serving), **_pull_secrets(spec.engine.image_pull_secrets)}
 
@@ -125,7 +125,7 @@ def _volumes(serving: Serving) -> list[Object]:
 def _placement(serving: Serving) -> Object:
     spec, scheduling = serving.spec, serving.spec.scheduling
     wanted: Object = {
-        "nodeSelector": resources.node_selector(serving),
+        "nodeSelector": resources.node_selector(spec, serving.plan.gpu_product),
         "affinity": scheduling.affinity,
         "topologySpreadConstraints": resources.spread(serving),
         "priorityClassName": scheduling.priority_class_name,

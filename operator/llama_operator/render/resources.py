@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from llama_operator.api import labels
 from llama_operator.api.quantity import format_bytes, format_cpu
+from llama_operator.api.v1alpha1 import LlamaDeploymentSpec
 from llama_operator.api.wire import as_dict
 from llama_operator.render.inputs import Object, Serving
 from llama_operator.render.meta import selector
@@ -12,9 +13,9 @@ PRODUCT_LABEL = "nvidia.com/gpu.product"
 _RESOURCE_OF_DEVICE = {"cuda": "nvidia.com/gpu", "rocm": "amd.com/gpu", "cpu": ""}
 
 
-def gpu_resource(serving: Serving) -> str:
+def gpu_resource(spec: LlamaDeploymentSpec) -> str:
     """The extended resource that counts the replica's GPUs; empty on a CPU unless asked for."""
-    return serving.spec.gpu.resource_name or _RESOURCE_OF_DEVICE[serving.spec.engine.device]
+    return spec.gpu.resource_name or _RESOURCE_OF_DEVICE[spec.engine.device]
 
 
 def engine_resources(serving: Serving) -> Object:
@@ -35,22 +36,22 @@ def engine_resources(serving: Serving) -> Object:
 
 
 def _gpus(serving: Serving) -> dict[str, str]:
-    resource = gpu_resource(serving)
+    resource = gpu_resource(serving.spec)
     return {resource: str(serving.plan.gpus // serving.plan.nodes)} if resource else {}
 
 
-def tolerations(serving: Serving) -> list[Object]:
+def tolerations(spec: LlamaDeploymentSpec) -> list[Object]:
     """GPU nodes are tainted with the resource's name as a rule: tolerated always."""
-    resource = gpu_resource(serving)
+    resource = gpu_resource(spec)
     own = [{"key": resource, "operator": "Exists", "effect": "NoSchedule"}] if resource else []
-    return own + [as_dict(entry) for entry in serving.spec.scheduling.tolerations]
+    return own + [as_dict(entry) for entry in spec.scheduling.tolerations]
 
 
-def node_selector(serving: Serving) -> dict[str, str]:
+def node_selector(spec: LlamaDeploymentSpec, planned: str) -> dict[str, str]:
     """The user's, and the GPU product that the plan was made for."""
-    product = serving.plan.gpu_product if serving.spec.engine.device == "cuda" else ""
-    own = {PRODUCT_LABEL: product} if product and not serving.spec.gpu.memory else {}
-    return {**own, **serving.spec.scheduling.node_selector}
+    product = planned if spec.engine.device == "cuda" else ""
+    own = {PRODUCT_LABEL: product} if product and not spec.gpu.memory else {}
+    return {**own, **spec.scheduling.node_selector}
 
 
 def spread(serving: Serving) -> list[Object]:

@@ -7,6 +7,7 @@ import re
 from llama_operator.api import labels
 from llama_operator.api.v1alpha1 import GROUP, VERSION, LlamaDeploymentSpec
 from llama_operator.api.wire import as_dict
+from llama_operator.render import resources
 from llama_operator.render.inputs import Object
 from llama_operator.render.meta import digest
 
@@ -25,13 +26,16 @@ def weights_name(spec: LlamaDeploymentSpec) -> str:
     return f"{slug[: NAME_LIMIT - 9].rstrip('-')}-{digest(wish, 8)}"
 
 
-def weights(namespace: str, spec: LlamaDeploymentSpec) -> Object:
-    """A LlamaWeights without an owner: it outlives the deployment that asked first."""
-    scheduling = spec.scheduling
+def weights(namespace: str, spec: LlamaDeploymentSpec, product: str = "") -> Object:
+    """A LlamaWeights without an owner: it outlives the deployment that asked first.
+
+    It is fetched where the servers may run, on nodes with `product` where a plan names one: a
+    zonal or local volume stays where its first pod ran.
+    """
     placement = {
-        "nodeSelector": scheduling.node_selector,
-        "tolerations": [as_dict(entry) for entry in scheduling.tolerations],
-        "affinity": scheduling.affinity,
+        "nodeSelector": resources.node_selector(spec, product),
+        "tolerations": resources.tolerations(spec),
+        "affinity": spec.scheduling.affinity,
     }
     wanted: Object = {
         "model": spec.model,

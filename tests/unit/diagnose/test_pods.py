@@ -93,3 +93,24 @@ def test_a_pod_on_its_way_out_is_not_judged_and_the_worst_wins() -> None:
     assert found is not None
     assert found.reason == "CrashLooping"
     assert pods.worst([leaving]) is None
+
+
+def test_a_container_that_is_refused_for_another_reason_is_not_called_a_missing_secret() -> None:
+    text = "container has runAsNonRoot and image will run as root"
+    found = pods.cause(pod(waiting("CreateContainerConfigError", text)))
+    assert found is not None
+    assert found.reason == "ContainerRefused"
+    assert text in found.message
+
+
+def test_the_order_of_pods_is_no_news() -> None:
+    first, second = pod(ended(1, message="ValueError: a")), pod(ended(1, message="ValueError: b"))
+    assert pods.worst([first, second]) == pods.worst([second, first])
+
+
+def test_only_what_keeps_a_job_from_starting_is_told_of_it() -> None:
+    assert pods.not_started([pod(ended(1))], pods.JOB_IMAGE) is None
+    found = pods.not_started([pod(waiting("ErrImagePull", image="x:1"))], pods.JOB_IMAGE)
+    assert found is not None
+    assert "--weights-image" in found.message
+    assert "spec.engine" not in found.message

@@ -3,7 +3,13 @@ from typing import Any
 import pytest
 from tests.support.builders import deployment, deployment_view, node, ready_weights, world
 
-from llama_operator.reconcile.actions import Apply, CreateKey, CreateWeights, Delete
+from llama_operator.reconcile.actions import (
+    LEFTOVER_RETRY_SECONDS,
+    Apply,
+    CreateKey,
+    CreateWeights,
+    Delete,
+)
 from llama_operator.reconcile.decide import Decision, decide
 from llama_operator.reconcile.snapshot import SecretView
 
@@ -157,3 +163,14 @@ def test_named_weights_that_do_not_exist() -> None:
 def test_a_paused_object_is_left_alone() -> None:
     raw = deployment(paused=True)
     assert decide(deployment_view(raw, weights=ready_weights(raw), key=KEY)).actions == []
+
+
+def test_the_key_of_a_deleted_namesake_is_waited_for_and_not_called_a_strangers() -> None:
+    left = SecretView(
+        "web-api-key", True, frozenset({"default"}), frozenset({"uid-before"}), frozenset({"web"})
+    )
+    decision = decide(deployment_view(key=left))
+    assert decision.blocked is not None
+    assert "deleted LlamaDeployment of the same name" in decision.blocked[1]
+    assert decision.requeue_after == LEFTOVER_RETRY_SECONDS
+    assert decision.actions == []

@@ -204,7 +204,7 @@ def test_use_is_counted_and_held_by_a_finalizer() -> None:
 
 def test_an_unused_copy_is_deleted_after_its_grace_and_not_before() -> None:
     kept = {"digest": DIGEST, "unusedSince": "2026-01-01T11:30:00Z"}
-    spec = {"retention": {"policy": "Delete", "afterUnused": "1h"}}
+    spec: Object = {"retention": {"policy": "Delete", "afterUnused": "1h"}}
     early = decide(weights_view(weights(status=kept, **spec)))
     assert early.requeue_after == 1800
     assert early.actions == []

@@ -1,0 +1,37 @@
+"""Which copy a server mounts.
+
+A spec says which copy a deployment wants; what its servers run from may still be the one before,
+for as long as the new one is fetched. A copy is free only when neither holds it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+Object = dict[str, Any]
+_VOLUME = "weights"
+
+
+def of_weights(raw: Object) -> str:
+    """Where a LlamaWeights lies, as an index value; empty until it has a place."""
+    status = raw.get("status", {})
+    claim, path = status.get("claimName", ""), status.get("path", "")
+    return f"{raw['metadata']['namespace']}/{claim}/{path}" if claim and path else ""
+
+
+def of_server(server: Object) -> list[str]:
+    """The copy that a server's pods mount, as an index value."""
+    pod = server.get("spec", {}).get("template", {}).get("spec", {})
+    claims = [
+        volume["persistentVolumeClaim"]["claimName"]
+        for volume in pod.get("volumes", ())
+        if volume["name"] == _VOLUME and "persistentVolumeClaim" in volume
+    ]
+    paths = [
+        mount.get("subPath", "")
+        for container in pod.get("containers", ())
+        for mount in container.get("volumeMounts", ())
+        if mount["name"] == _VOLUME
+    ]
+    namespace = server["metadata"]["namespace"]
+    return [f"{namespace}/{claim}/{path}" for claim in claims for path in paths]

@@ -1,0 +1,171 @@
+"""Worlds for property tests: specs, what is there already, and pods in any trouble."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from llama_operator.api.v1alpha1 import LlamaDeploymentSpec
+from llama_operator.render.weights import weights_name
+from tests.support.builders import deployment, merged, ready_weights, weights
+from tests.support.memory import Memory
+from tests.support.simulation import Simulation
+
+Object = dict[str, Any]
+
+SPECS: list[Object] = [
+    {},
+    {"replicas": 0},
+    {"replicas": 3, "disruption": {"maxUnavailable": "50%"}},
+    {"paused": True},
+    {"gpu": {"count": 2}},
+    {"gpu": {"product": "", "count": 4}},
+    {"gpu": {"count": 3}},
+    {"model": "70b"},
+    {"model": "llama-3.1-70b-instruct", "gpu": {"count": 8}, "sizing": {"maxModelLen": 8192}},
+    {"model": "someone/llama-ft"},
+    {"auth": {"mode": "None"}, "endpoint": {"networkPolicy": {"enabled": False}, "port": 80}},
+    {"auth": {"secretName": "mine"}},
+    {"weightsRef": {"name": "gone"}},
+    {"storage": {"claimName": "shared"}},
+    {"storage": {"storageClassName": "nope"}},
+    {"storage": {"size": "1Gi"}},
+    {"engine": {"device": "cpu", "image": "x:0.32.0", "env": [{"name": "HOME", "value": "/h"}]}},
+    {"source": {"huggingFace": {"repo": "other/repo", "endpoint": "https://hub.example.com"}}},
+]
+OWNERLESS: list[Object] = [
+    {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": {"ports": [{"port": 1}]}},
+    {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": {"replicas": 9}},
+    {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "web-api-key"}, "data": {"x": "y"}},
+    {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "mine"}, "data": {"default": "y"}},
+    {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "web"}, "spec": {"x": 1}},
+    {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "shared"}, "spec": {"x": 1}},
+]  # fmt: skip
+
+specs = st.sampled_from(SPECS)
+pairs = st.tuples(specs, specs).map(lambda two: merged(two[0], two[1]))
+
+
+def _sane(spec: Object) -> bool:
+    # Admission refuses these.
+    return not ("weightsRef" in spec and {"source", "storage"} & set(spec))
+
+
+@st.composite
+def deployments(draw: st.DrawFn) -> Object:
+    """A LlamaDeployment that admission lets through."""
+    spec = draw(st.one_of(specs, pairs).filter(_sane))
+    return deployment(meta={"generation": draw(st.integers(1, 3))}, **spec)
+
+
+@st.composite
+def memories(draw: st.DrawFn) -> Memory:
+    """A namespace with a deployment, perhaps its weights, and objects of strangers."""
+    raw = draw(deployments())
+    there: list[Object] = [raw, *draw(st.lists(st.sampled_from(OWNERLESS), unique_by=_id))]
+    ready = draw(st.sampled_from(["none", "new", "ready"]))
+    spec = LlamaDeploymentSpec.model_validate(raw["spec"])
+    if ready == "new" and spec.weights_ref:
+        there.append(weights(weights_name(spec), model=raw["spec"]["model"]))
+    elif ready == "ready":
+        source = {key: raw["spec"][key] for key in ("source", "storage") if key in raw["spec"]}
+        made = ready_weights(raw)
+        made["spec"] = {"model": raw["spec"]["model"], **source}
+        there.append(made)
+    memory = Memory(there)
+    for obj in memory.objects.values():
+        obj["metadata"].setdefault("namespace", "default")
+    return memory
+
+
+def _id(obj: Object) -> tuple[str, str]:
+    return obj["kind"], obj["metadata"]["name"]
+
+
+@st.composite
+def aged(draw: st.DrawFn) -> Simulation:
+    """A world at any moment: some passes done, the spec edited since, children edited or gone."""
+    simulation = Simulation(draw(memories()))
+    for _ in range(draw(st.integers(0, 8))):
+        move = draw(st.sampled_from(["serve", "fetch", "play", "edit", "lose", "bend"]))
+        _MOVES[move](simulation, draw)
+    return simulation
+
+
+def _edit(simulation: Simulation, draw: st.DrawFn) -> None:
+    raw = simulation.memory.objects[("LlamaDeployment", simulation.name)]
+    number = raw["metadata"]["generation"] + 1
+    edited = draw(deployments())
+    simulation.memory.put(
+        {**raw, "spec": edited["spec"], "metadata": {**raw["metadata"], "generation": number}}
+    )
+
+
+def _lose(simulation: Simulation, draw: st.DrawFn) -> None:
+    child = _child(simulation, draw)
+    if child is not None:
+        del simulation.memory.objects[(child["kind"], child["metadata"]["name"])]
+
+
+def _bend(simulation: Simulation, draw: st.DrawFn) -> None:
+    child = _child(simulation, draw)
+    if child is not None and child["kind"] in ("Service", "NetworkPolicy"):
+        simulation.memory.put({**child, "spec": {"ports": []}})
+
+
+def _child(simulation: Simulation, draw: st.DrawFn) -> Object | None:
+    raw = simulation.memory.objects[("LlamaDeployment", simulation.name)]
+    children = simulation.memory.owned_by(raw["metadata"]["uid"])
+    return draw(st.sampled_from(children)) if children else None
+
+
+_MOVES: dict[str, Any] = {
+    "serve": lambda simulation, _: simulation.serve(),
+    "fetch": lambda simulation, _: simulation.fetch(),
+    "play": lambda simulation, _: simulation.play(),
+    "edit": _edit,
+    "lose": _lose,
+    "bend": _bend,
+}
+
+# -- pods ---------------------------------------------------------------------------------------
+
+WAITING = ("ImagePullBackOff", "ErrImagePull", "CreateContainerConfigError", "CrashLoopBackOff")
+ENDINGS = (
+    {"exitCode": 137, "reason": "OOMKilled"},
+    {"exitCode": 1, "reason": "Error", "message": "ValueError: heads (9) not divisible by 2"},
+    {"exitCode": 0, "reason": "Completed"},
+)
+
+
+@st.composite
+def pods(draw: st.DrawFn) -> Object:
+    """A server's pod in some trouble, or none; what moves by itself is in `shaken` only."""
+    container: Object = {"image": "x:1", "ready": draw(st.booleans()), "state": {}}
+    if draw(st.booleans()):
+        container["state"] = {"waiting": {"reason": draw(st.sampled_from(WAITING))}}
+    if draw(st.booleans()):
+        container["lastState"] = {"terminated": draw(st.sampled_from(ENDINGS))}
+    conditions = []
+    if draw(st.booleans()):
+        text = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
+        conditions = [{"type": "PodScheduled", "reason": "Unschedulable", "message": text}]
+    status = {"conditions": conditions, "containerStatuses": [container]}
+    return {"metadata": {"name": "web-1"}, "status": status}
+
+
+@st.composite
+def shaken(draw: st.DrawFn, troubled: list[Object]) -> list[Object]:
+    """The same pods a while later: other names, ages, counts, back-offs and order."""
+    found = []
+    for pod in troubled:
+        moved = merged(pod, {"metadata": {"name": draw(st.text("abc", min_size=3, max_size=5))}})
+        for container in moved["status"]["containerStatuses"]:
+            container["restartCount"] = draw(st.integers(0, 99))
+            if "Pull" in container["state"].get("waiting", {}).get("reason", ""):
+                container["state"]["waiting"]["message"] = f"back-off {draw(st.integers(1, 300))}s"
+            if "terminated" in container.get("lastState", {}):
+                container["lastState"]["terminated"]["finishedAt"] = str(draw(st.integers(1, 60)))
+        found.append(moved)
+    return draw(st.permutations(found))

@@ -1,0 +1,191 @@
+"""Both reconcilers on a cluster in memory, with crashes after any action.
+
+A pass is what a reconcile does: snapshot, decide, act, write the status. `crash_after` cuts it
+off as a killed process would, status unwritten.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from llama_operator.api.v1alpha1 import LlamaDeploymentSpec, LlamaWeightsSpec
+from llama_operator.reconcile import decide, decide_weights, mounts, status, status_weights
+from llama_operator.reconcile.actions import Action, Failure
+from llama_operator.reconcile.apply import Applier
+from llama_operator.reconcile.ownership import index
+from llama_operator.reconcile.snapshot import (
+    DeploymentView,
+    SecretView,
+    WeightsView,
+    World,
+    owner_of,
+)
+from llama_operator.render import secret
+from llama_operator.render.weights import weights_name
+from llama_operator.runtime.errors import ApiError
+from tests.support.builders import COMMIT, DIGEST, world
+from tests.support.memory import Memory
+
+Object = dict[str, Any]
+STAMP = "2026-01-01T12:00:00Z"
+SHAPE = {
+    "architecture": "LlamaForCausalLM", "numLayers": 32, "hiddenSize": 4096,
+    "numAttentionHeads": 32, "numKVHeads": 8, "headDim": 128, "intermediateSize": 14336,
+    "vocabSize": 128256, "maxPosition": 131072, "tiedEmbeddings": False,
+    "dtype": "bfloat16", "quantization": "",
+}  # fmt: skip
+ACCESSIBLE = {
+    "ok": True, "commit": COMMIT, "bytes": 16_060_556_376, "files": 12, "format": "safetensors",
+    "shape": SHAPE,
+}  # fmt: skip
+FETCHED = {**ACCESSIBLE, "digest": DIGEST}
+
+
+class Simulation:
+    """One LlamaDeployment, the weights it uses, and everything else in its namespace."""
+
+    def __init__(self, memory: Memory, name: str = "web", env: World | None = None) -> None:
+        self.memory, self.name, self.env = memory, name, env or world()
+        self.pods: list[Object] = []
+        self.asked: list[Action] = []
+
+    # -- snapshots --------------------------------------------------------------------------
+
+    def deployment(self) -> DeploymentView:
+        raw = self.memory.objects[("LlamaDeployment", self.name)]
+        spec = LlamaDeploymentSpec.model_validate(raw["spec"])
+        return DeploymentView(
+            raw=raw,
+            spec=spec,
+            world=self.env,
+            weights=self.memory.objects.get(("LlamaWeights", weights_name(spec))),
+            children=index(self._children(raw)),
+            pods=tuple(pod for pod in self.pods if "ownerReferences" not in pod["metadata"]),
+            key=self._key(spec),
+        )
+
+    def _children(self, raw: Object) -> list[Object]:
+        return self.memory.owned_by(raw["metadata"]["uid"])
+
+    def _key(self, spec: LlamaDeploymentSpec) -> SecretView | None:
+        if spec.auth.mode != "APIKey":
+            return None
+        name = secret.secret_name(self.name, spec)
+        found = self.memory.objects.get(("Secret", name))
+        if found is None:
+            return SecretView(name)
+        owners = {ref["uid"] for ref in found["metadata"].get("ownerReferences", ())}
+        entries = {**found.get("data", {}), **found.get("stringData", {})}
+        return SecretView(name, True, frozenset(entries), frozenset(owners))
+
+    def weights(self, name: str) -> WeightsView:
+        raw = self.memory.objects[("LlamaWeights", name)]
+        asking, running = self._users(raw)
+        return WeightsView(
+            raw=raw,
+            spec=LlamaWeightsSpec.model_validate(raw["spec"]),
+            world=self.env,
+            users=tuple(sorted(asking | running)),
+            leaving=tuple(sorted(running - asking)),
+            children=index(self._children(raw)),
+            pods=tuple(self.pods),
+        )
+
+    def _users(self, raw: Object) -> tuple[set[str], set[str]]:
+        found = self.memory.objects.get(("LlamaDeployment", self.name))
+        if found is None:
+            return set(), set()
+        spec = LlamaDeploymentSpec.model_validate(found["spec"])
+        server = self.memory.objects.get(("Deployment", self.name), {"metadata": {"namespace": ""}})
+        asks = weights_name(spec) == raw["metadata"]["name"]
+        runs = mounts.of_weights(raw) in mounts.of_server(server)
+        return {self.name} if asks else set(), {self.name} if runs else set()
+
+    @property
+    def copies(self) -> list[str]:
+        return [name for kind, name in self.memory.objects if kind == "LlamaWeights"]
+
+    # -- passes -----------------------------------------------------------------------------
+
+    def serve(self, crash_after: int | None = None) -> None:
+        """One pass over the deployment."""
+        view = self.deployment()
+        decision = decide.decide(view)
+        failure = self._act(view.raw, decision.actions, crash_after)
+        if crash_after is None:
+            self._write(view.raw, status.build(view, decision, failure, STAMP))
+
+    def fetch(self, crash_after: int | None = None) -> None:
+        """One pass over each LlamaWeights."""
+        for name in self.copies:
+            view = self.weights(name)
+            decision = decide_weights.decide(view)
+            failure = self._act(view.raw, decision.actions, crash_after)
+            if crash_after is None:
+                self._write(view.raw, status_weights.build(view, decision, failure, STAMP))
+
+    def _act(self, raw: Object, actions: list[Action], cut: int | None) -> Failure | None:
+        self.asked = list(actions)
+        applier = Applier(self.memory, owner_of(raw))  # type: ignore[arg-type]
+        try:
+            return asyncio.run(applier.run(actions if cut is None else actions[:cut]))
+        except ApiError:
+            return None  # tried again
+
+    def _write(self, raw: Object, wanted: Object) -> None:
+        live = self.memory.objects.get((raw["kind"], raw["metadata"]["name"]))
+        if live is not None:
+            progress = live.get("status", {}).get("progress")
+            merged = {**wanted, **({"progress": progress} if progress else {})}
+            if live.get("status") != merged:
+                self.memory.put({**live, "status": merged})
+
+    # -- the rest of the cluster ------------------------------------------------------------
+
+    def play(self) -> None:
+        """Jobs end well, claims are bound, servers become ready."""
+        for obj in list(self.memory.objects.values()):
+            ours = obj["metadata"].get("labels", {}).get("app.kubernetes.io/managed-by")
+            if ours and "status" not in obj and obj["kind"] in _PLAYED:
+                self.memory.put({**obj, "status": _PLAYED[obj["kind"]](obj)})
+                if obj["kind"] == "Job":
+                    self.pods.append(_pod(obj))
+
+    def settle(self, rounds: int = 12) -> None:
+        """Until nothing changes; fails when that never comes."""
+        for _ in range(rounds):
+            before = self.memory.picture()
+            self.serve()
+            self.fetch()
+            self.play()
+            if self.memory.picture() == before:
+                return
+        raise AssertionError("the world does not come to rest")
+
+
+def _job(_obj: Object) -> Object:
+    return {"conditions": [{"type": "Complete", "status": "True", "lastTransitionTime": STAMP}]}
+
+
+def _claim(obj: Object) -> Object:
+    return {"phase": "Bound", "capacity": obj["spec"]["resources"]["requests"]}
+
+
+def _server(obj: Object) -> Object:
+    count = obj["spec"].get("replicas", 1)
+    return {"replicas": count, "readyReplicas": count, "updatedReplicas": count}
+
+
+_PLAYED = {"Job": _job, "PersistentVolumeClaim": _claim, "Deployment": _server}
+
+
+def _pod(job: Object) -> Object:
+    fetches = "-fetch-" in job["metadata"]["name"]
+    message = json.dumps(FETCHED if fetches else ACCESSIBLE)
+    state = {"terminated": {"finishedAt": STAMP, "exitCode": 0, "message": message}}
+    return {
+        "metadata": {"name": "p", "ownerReferences": [{"uid": job["metadata"]["uid"]}]},
+        "status": {"containerStatuses": [{"state": state}]},
+    }
