@@ -1,4 +1,4 @@
-"""The `llama-weights` command: preflight, fetch, verify, ls.
+"""The `llama-weights` command: preflight, fetch, convert, verify, ls.
 
 Exit codes tell a Job what to do: 0 done, 1 no retry will help, 2 wrong usage, 75 try again.
 """
@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
@@ -19,6 +20,7 @@ from typing import Any
 import click
 
 from llama_weights import result
+from llama_weights.convert.convert import JOBS, Order, convert
 from llama_weights.copies import Copy, copies
 from llama_weights.errors import DownloadError, Interrupted, UsageError, WeightsError
 from llama_weights.fetch import Wish, fetch
@@ -141,6 +143,36 @@ def fetch_command(
     _run(work, policy, result_file)
 
 
+@app.command("convert")
+@click.argument("source", type=click.Path(path_type=Path), metavar="SRC")
+@click.argument("destination", type=click.Path(path_type=Path), metavar="DEST")
+@click.option("--model", default="", metavar="ID", help="Such as llama-3.1-8b-instruct.")
+@click.option("--jobs", default=JOBS, show_default=True, type=click.IntRange(1, 64))
+@_RESULT
+def convert_command(
+    source: Path, destination: Path, model: str, jobs: int, result_file: Path | None
+) -> None:
+    """Write Meta's consolidated.NN.pth of SRC as safetensors into DEST, its manifest last.
+
+    The model is told from --model or the name of SRC. A stopped conversion goes on where it was.
+    """
+
+    def work(patience: Patience) -> dict[str, Any]:
+        meter = Meter()
+        order = Order(source, destination.absolute(), model, jobs)
+        with shown(meter):
+            made = convert(order, meter, patience.stop)
+        return {
+            "digest": made.digest,
+            "commit": made.commit,
+            "bytes": made.total,
+            "files": len(made.files),
+            "format": made.format,
+        }
+
+    _run(work, Policy(), result_file)
+
+
 @app.command("verify")
 @click.argument("directory", type=click.Path(path_type=Path))
 @_RESULT
@@ -184,6 +216,8 @@ def _run(
     except WeightsError as error:
         found, code = result.failure(error), error.exit_code
     except Exception as error:  # the Job's last words must come, whatever happened
+        trace = traceback.format_exc()
+        click.echo(result.scrub(trace, os.environ.get("HF_TOKEN", "")), err=True)
         unknown = DownloadError("Failed", f"{type(error).__name__}: {error}", temporary=True)
         found, code = result.failure(unknown), unknown.exit_code
     text = result.encode(found, os.environ.get("HF_TOKEN", ""))
