@@ -14,7 +14,7 @@ from pathlib import Path
 
 from llama_weights import manifest, volume
 from llama_weights.download import Download
-from llama_weights.errors import VerifyError, VolumeError
+from llama_weights.errors import DownloadError, VerifyError
 from llama_weights.files import RemoteFile
 from llama_weights.lock import TTL, Lock
 from llama_weights.manifest import Entry, Manifest
@@ -50,15 +50,18 @@ def fetch(wish: Wish, source: Checkpoint, meter: Meter, patience: Patience) -> M
     volume.check_space(wish.directory, meter.total - _held(state, files))
     try:
         with Lock(state.lock, wish.lock_ttl, patience.stop) as lock:
-            return _locked(wish, source, files, state, meter, patience, lock.still_ours)
+            try:
+                return _locked(wish, source, files, state, meter, patience, lock.still_ours)
+            finally:
+                state.tidy()
     finally:
-        state.tidy()
+        state.leave()
 
 
 def complete(directory: Path, source: Checkpoint) -> Manifest | None:
     """The manifest when all its files are there.
 
-    Raises VolumeError when the directory belongs to another checkpoint.
+    Raises DownloadError when the directory belongs to another checkpoint.
     """
     try:
         found = manifest.load(directory)
@@ -67,8 +70,8 @@ def complete(directory: Path, source: Checkpoint) -> Manifest | None:
     if found is None:
         return None
     if (found.repo, found.commit) != (source.repo, source.commit):
-        raise VolumeError(
-            "AccessModeUnusable",
+        raise DownloadError(
+            "Failed",
             f"{directory} holds {found.repo}@{found.commit[:12]}, not {source.repo}@"
             f"{source.commit[:12]}; a server may be reading it, so it is not changed",
             field="--dest",

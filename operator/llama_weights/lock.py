@@ -67,7 +67,12 @@ class Lock:
     def _open(self) -> int:
         while True:
             make_directory(self._path.parent)
-            descriptor = open_new(self._path)
+            try:
+                descriptor = open_new(self._path)
+            except WeightsError as error:
+                if isinstance(error.__cause__, FileNotFoundError):
+                    continue  # its last owner has just removed the directory
+                raise
             try:
                 self._acquire(descriptor)
                 if _same_file(descriptor, self._path):

@@ -39,11 +39,16 @@ def encode(result: dict[str, Any], secret: str = "") -> str:
 
 def scrubbed(result: dict[str, Any], secret: str) -> dict[str, Any]:
     """The result with a secret taken out of its texts."""
-    if not secret.strip():
-        return result
-    texts = {key: value for key, value in result.items() if isinstance(value, str)}
-    clean = {key: value.replace(secret.strip(), "***") for key, value in texts.items()}
-    return {**result, **clean}
+    return {
+        key: scrub(value, secret) if isinstance(value, str) else value
+        for key, value in result.items()
+    }
+
+
+def scrub(text: str, secret: str) -> str:
+    """A text without the secret."""
+    secret = secret.strip()
+    return text.replace(secret, "***") if secret else text
 
 
 def write(text: str, path: Path | None) -> None:

@@ -50,7 +50,7 @@ def shape_of(config: Mapping[str, Any]) -> dict[str, Any]:
         "architecture": architecture,
         **shape,
         "numKVHeads": _number(text, "num_key_value_heads", heads),
-        "headDim": _number(text, "head_dim", hidden // heads),
+        "headDim": _head_dim(text, hidden, heads),
         "maxPosition": _number(text, "max_position_embeddings", 2048),
         "tiedEmbeddings": _tied(config, text),
         "dtype": _dtype(config, text),
@@ -80,6 +80,12 @@ def _number(config: Mapping[str, Any], key: str, default: int | None = None) -> 
     if not sound:
         raise _corrupt(f"{key} is {str(value)[:40]!r}, not a whole number above 0")
     return int(str(value))
+
+
+def _head_dim(config: Mapping[str, Any], hidden: int, heads: int) -> int:
+    if config.get("head_dim") is None and hidden % heads:
+        raise _corrupt(f"hidden_size {hidden} is not divisible by num_attention_heads {heads}")
+    return _number(config, "head_dim", hidden // heads)
 
 
 def _tied(config: Mapping[str, Any], text: Mapping[str, Any]) -> bool:

@@ -75,9 +75,12 @@ class State:
         return made
 
     def tidy(self) -> None:
-        """After the lock has gone: remove what is empty, and a plan without a single byte."""
+        """Under the lock: forget a fetch that has not brought a single byte."""
         if not any(self.path.glob("*.part")) and not _holds_files(self.directory):
             self._clear(())
+
+    def leave(self) -> None:
+        """Without the lock: remove the directories if they are empty."""
         for directory in (self.path, self.directory):
             with contextlib.suppress(OSError):
                 directory.rmdir()

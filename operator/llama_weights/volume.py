@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from llama_weights.errors import VolumeError, WeightsError
+from llama_weights.errors import DownloadError, VolumeError, WeightsError
 
 FILE_MODE, DIRECTORY_MODE = 0o644, 0o755
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -27,7 +27,7 @@ RESERVE = 16 << 20
 
 @contextlib.contextmanager
 def guarded(path: Path) -> Iterator[None]:
-    """Turn the OSErrors of a volume into VolumeErrors (Full, ReadOnly); others pass."""
+    """Turn the OSErrors of a volume into VolumeError (Full, ReadOnly) or DownloadError (Failed)."""
     try:
         yield
     except OSError as error:
@@ -37,7 +37,7 @@ def guarded(path: Path) -> Iterator[None]:
 
 
 def explain(error: OSError, path: Path) -> WeightsError:
-    """The VolumeError for what the system said about a path."""
+    """The error for what the system said about a path."""
     if error.errno in _FULL:
         return full(path, f"{os.strerror(error.errno or 0)} while writing")
     if error.errno in _READ_ONLY:
@@ -47,8 +47,8 @@ def explain(error: OSError, path: Path) -> WeightsError:
             field="spec.storage",
             fix="Mount the volume read-write and give it the pod's group (fsGroup)",
         )
-    return VolumeError(
-        "AccessModeUnusable",
+    return DownloadError(
+        "Failed",
         f"{path}: {error.strerror or type(error).__name__}",
         field="spec.storage",
         fix="Look at the volume and its node",

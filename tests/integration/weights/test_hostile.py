@@ -48,14 +48,16 @@ def test_a_link_in_the_listing_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_link_on_the_volume_is_not_written_through(hub: Hub, tmp_path: Path) -> None:
-    victim = tmp_path / "victim"
-    victim.write_bytes(b"untouched")
+    victim, untouched = tmp_path / "victim", bytes(len(contents()[SHARDS[0]]))
+    victim.write_bytes(untouched)
     directory = tmp_path / "d"
     (directory / ".fetch").mkdir(parents=True)
-    (directory / ".fetch" / "plan.json").write_text(json.dumps({"files": list(WANTED)}))
+    # As an interrupted fetch of the same leaves it, but for the link.
+    plan = {"repo": REPO, "commit": hub.repositories[REPO].commit, "files": list(WANTED)}
+    (directory / ".fetch" / "plan.json").write_text(json.dumps(plan))
     (directory / SHARDS[0]).symlink_to(victim)
     assert_complete(fetch(hub, directory), hub, directory)
-    assert victim.read_bytes() == b"untouched"
+    assert victim.read_bytes() == untouched
     assert not (directory / SHARDS[0]).is_symlink()
 
 

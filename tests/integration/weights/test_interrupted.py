@@ -65,7 +65,9 @@ def test_a_second_job_on_the_volume_waits_its_turn(tmp_path: Path) -> None:
     with Hub([repository(8 * MIB)], faults=[parse_fault(f"slow:on=cdn,rate={4 * MIB}")]) as hub:
         first = Command(*arguments(hub, directory), *PATIENCE)
         wait_for(lambda: hub.seen("cdn"))
+        left = sorted(path.name for path in (directory / ".fetch").iterdir())
         second = fetch(hub, directory)
+        assert set(left) <= {path.name for path in (directory / ".fetch").iterdir()}
         assert second.verdict == (75, "Downloaded", "Locked"), second.output
         assert str(first.process.pid) in second.result["message"]
         assert_complete(first.wait(), hub, directory)
