@@ -67,16 +67,18 @@ format: setup  ## Format the code and mend what the linter can
 .PHONY: generate
 generate: setup  ## Write the CRDs, the compiled catalogue and other generated files
 	@$(PY) -m llama_operator.api.crd --write
+	@$(PY) -m llama_operator.api.reference --write
 	@$(PY) -m llama_operator.catalog.compile --write
 
 .PHONY: verify
 verify: setup  ## Fail when a generated file is not what `make generate` writes
 	@$(PY) -m llama_operator.api.crd --check
+	@$(PY) -m llama_operator.api.reference --check
 	@$(PY) -m llama_operator.catalog.compile --check
 
 .PHONY: unit
 unit: setup  ## Unit and property tests (seconds, no cluster)
-	@$(BIN)/pytest tests/unit tests/property tests/packaging tests/snapshot $(PYTEST_ARGS)
+	@$(BIN)/pytest tests/unit tests/property tests/packaging tests/snapshot tests/docs $(PYTEST_ARGS)
 
 .PHONY: test
 test: prepare  ## Everything CI runs: unit, property, CLI, integration on a real API server, end to end
