@@ -115,8 +115,9 @@ async def _pieces(
         data = blob.read(start, min(step, span.end - start))
         if fault and fault.kind == "corrupt" and start == span.start:
             data = bytes([data[0] ^ 1]) + data[1:]
-        await response.write(data)
+        # Before it leaves: whoever has read it may ask at once what was sent.
         record.sent += len(data)
+        await response.write(data)
         if fault and fault.rate:
             await asyncio.sleep(len(data) / fault.rate)
 
