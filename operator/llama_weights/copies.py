@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from llama_weights import manifest
+from llama_weights import manifest, volume
 from llama_weights.errors import VerifyError
 from llama_weights.files import MANIFEST, STATE_DIRECTORY
 
@@ -52,12 +52,7 @@ def _copy(root: Path, directory: Path) -> Copy:
         return Copy(path, "", "", 0, 0, "damaged: manifest.json is unreadable")
     if found is None:
         present = [each for each in directory.iterdir() if each.is_file()]
-        return Copy(path, "", "", len(present), _used(directory), "incomplete")
+        return Copy(path, "", "", len(present), volume.used(directory), "incomplete")
     missing = manifest.missing(directory, found)
     state = f"damaged: {missing[0]} is missing" if missing else "complete"
     return Copy(path, found.repo, found.commit, len(found.files), found.total, state)
-
-
-def _used(directory: Path) -> int:
-    found = (path.lstat() for path in directory.rglob("*") if path.is_file())
-    return sum(each.st_blocks * 512 for each in found)

@@ -14,14 +14,14 @@ import time
 from collections.abc import Callable, Sequence
 
 from llama_weights.errors import DownloadError, Interrupted, VerifyError, WeightsError
-from llama_weights.hashing import Digests, follow
+from llama_weights.hashing import Digests, follow, is_published
 from llama_weights.manifest import Entry
 from llama_weights.meter import Meter, Throttle
 from llama_weights.part import Part
 from llama_weights.retry import Attempts, Patience
 from llama_weights.schedule import Schedule, Task
-from llama_weights.sources.base import Source
-from llama_weights.sources.body import Body, RangeIgnoredError, cut
+from llama_weights.sources.base import Source, Stream
+from llama_weights.sources.body import RangeIgnoredError, cut
 from llama_weights.state import State
 
 BUFFER = 1 << 20
@@ -53,7 +53,9 @@ class Download:
 
     def run(self, parts: Sequence[Part]) -> list[Entry]:
         """Raises the first failure, with all finished ranges kept for the next run."""
-        self._schedule = Schedule(parts, self._connections, self._started)
+        self._schedule = Schedule(
+            parts, self._connections, self._started, self._source.largest_range
+        )
         threads = [self._thread(self._fetch) for _ in range(self._connections)]
         hashers = [self._thread(self._hash) for _ in range(min(4, os.cpu_count() or 1))]
         try:
@@ -127,7 +129,7 @@ class Download:
         finally:
             body.close()
 
-    def _pump(self, task: Task, body: Body) -> None:
+    def _pump(self, task: Task, body: Stream) -> None:
         noted, at = task.position, time.monotonic()
         try:
             while task.position < task.end:
@@ -159,7 +161,7 @@ class Download:
             self._judge(part, follow(part, self._stop))
 
     def _judge(self, part: Part, found: Digests) -> None:
-        if found.published == part.file.digest:
+        if is_published(part, found):
             self._publish(part, found.sha256)
         elif part.rejected:
             part.discard()

@@ -21,8 +21,8 @@ from llama_weights.manifest import Entry, Manifest
 from llama_weights.meter import Meter
 from llama_weights.part import Part
 from llama_weights.retry import Patience
-from llama_weights.select import INDEX, select
-from llama_weights.sources.huggingface import Checkpoint
+from llama_weights.select import INDEX
+from llama_weights.sources.base import Source
 from llama_weights.state import State
 
 
@@ -36,7 +36,7 @@ class Wish:
     lock_ttl: float = TTL
 
 
-def fetch(wish: Wish, source: Checkpoint, meter: Meter, patience: Patience) -> Manifest:
+def fetch(wish: Wish, source: Source, meter: Meter, patience: Patience) -> Manifest:
     """The manifest of the complete copy. Raises WeightsError; what has come is kept."""
     with volume.guarded(wish.directory):
         found = complete(wish.directory, source)
@@ -44,7 +44,7 @@ def fetch(wish: Wish, source: Checkpoint, meter: Meter, patience: Patience) -> M
         meter.total = found.total
         meter.add(found.total, resumed=True)
         return found
-    files = select(source.files())
+    files = source.wanted()
     meter.total = sum(file.size for file in files)
     state = State(wish.directory)
     volume.check_space(wish.directory, meter.total - _held(state, files))
@@ -58,7 +58,7 @@ def fetch(wish: Wish, source: Checkpoint, meter: Meter, patience: Patience) -> M
         state.leave()
 
 
-def complete(directory: Path, source: Checkpoint) -> Manifest | None:
+def complete(directory: Path, source: Source) -> Manifest | None:
     """The manifest when all its files are there.
 
     Raises DownloadError when the directory belongs to another checkpoint.
@@ -82,7 +82,7 @@ def complete(directory: Path, source: Checkpoint) -> Manifest | None:
 
 def _locked(
     wish: Wish,
-    source: Checkpoint,
+    source: Source,
     files: Sequence[RemoteFile],
     state: State,
     meter: Meter,
@@ -94,6 +94,7 @@ def _locked(
         meter.add(found.total, resumed=True)
         return found
     state.begin(source.repo, source.commit, files)
+    source.noted(state.path)
     kept, parts = _sort_out(wish.directory, state, files)
     meter.add(sum(entry.bytes for entry in kept), resumed=True)
     download = Download(
@@ -108,7 +109,7 @@ def _locked(
     meter.phase = "Publishing"
     _check_index(wish.directory, {file.path for file in files})
     still_ours()
-    return state.publish(source.repo, source.commit, entries)
+    return state.publish(source.repo, source.commit, entries, source.format)
 
 
 def _sort_out(

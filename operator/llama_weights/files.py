@@ -15,14 +15,18 @@ from llama_weights.errors import FormatError
 MANIFEST = "manifest.json"
 STATE_DIRECTORY = ".fetch"
 NAME_LIMIT = 255
-Algorithm = Literal["sha256", "git-sha1"]
+Algorithm = Literal["sha256", "git-sha1", "md5", "zip-crc32"]
+# The digest of every file whose zip entries all have the CRC that the zip says.
+INTACT = "intact"
 
 
 @dataclass(frozen=True)
 class RemoteFile:
     """Path in the repository, size in bytes and the publisher's digest of the content.
 
-    `algorithm` is "sha256" for LFS objects, "git-sha1" for small files kept in git itself.
+    `algorithm` is "sha256" for LFS objects, "git-sha1" for small files kept in git itself, "md5" for
+    files of Meta's checklists, "zip-crc32" for .pth files of which nobody publishes a hash: their
+    digest is INTACT.
     """
 
     path: str

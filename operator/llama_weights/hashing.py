@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import zipfile
+import zlib
 from pathlib import Path
+from typing import Any
 
 from llama_weights.errors import Interrupted
 from llama_weights.files import RemoteFile
@@ -18,19 +21,21 @@ BUFFER = 4 << 20
 
 
 class Digests:
-    """sha256 of a file, and the git blob id beside it where that is what the publisher gives."""
+    """sha256 of a file, and beside it whatever else the publisher gives."""
 
     def __init__(self, algorithm: str, size: int) -> None:
         self._sha256 = hashlib.sha256()
-        self._git = None
+        self._other: Any = None
         if algorithm == "git-sha1":
-            self._git = hashlib.sha1(f"blob {size}\0".encode(), usedforsecurity=False)
+            self._other = hashlib.sha1(f"blob {size}\0".encode(), usedforsecurity=False)
+        elif algorithm == "md5":
+            self._other = hashlib.md5(usedforsecurity=False)
 
     def update(self, data: bytes) -> None:
         """The next bytes of the file."""
         self._sha256.update(data)
-        if self._git is not None:
-            self._git.update(data)
+        if self._other is not None:
+            self._other.update(data)
 
     @property
     def sha256(self) -> str:
@@ -40,7 +45,7 @@ class Digests:
     @property
     def published(self) -> str:
         """To compare with what the publisher gives."""
-        return self.sha256 if self._git is None else self._git.hexdigest()
+        return self.sha256 if self._other is None else str(self._other.hexdigest())
 
 
 def digests_of(file: RemoteFile, data: bytes) -> Digests:
@@ -61,6 +66,22 @@ def follow(part: Part, stop: threading.Event) -> Digests:
             found.update(data)
             position += len(data)
     return found
+
+
+def is_published(part: Part, found: Digests) -> bool:
+    """Whether a complete part holds what its publisher says of it."""
+    if part.file.algorithm == "zip-crc32":
+        return zip_is_intact(part.path)
+    return found.published == part.file.digest
+
+
+def zip_is_intact(path: Path) -> bool:
+    """Whether every entry of a zip has the CRC that the zip's own list says."""
+    try:
+        with zipfile.ZipFile(path) as opened:
+            return opened.testzip() is None
+    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, RuntimeError, EOFError):
+        return False
 
 
 def _wait(part: Part, position: int, stop: threading.Event) -> int:

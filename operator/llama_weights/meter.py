@@ -18,13 +18,18 @@ class Reading:
     done: int
     total: int
     rate: float
+    # Seconds until the right to fetch ends; None where it does not.
+    left: float | None = None
 
     @property
     def eta(self) -> str:
         """Time left such as "3m20s"; "" while it cannot be told."""
         if self.rate < 1 or self.done >= self.total:
             return ""
-        return duration((self.total - self.done) / self.rate)
+        seconds = (self.total - self.done) / self.rate
+        late = self.left is not None and seconds > self.left
+        warning = f", but the URL expires in {duration(max(0.0, self.left or 0.0))}" if late else ""
+        return duration(seconds) + warning
 
 
 class Meter:
@@ -33,6 +38,8 @@ class Meter:
     def __init__(self, total: int = 0) -> None:
         self.total = total
         self.phase = "Fetching"
+        # When the right to fetch ends, in seconds since 1970; 0: never.
+        self.expires = 0.0
         self._done = 0
         self._fetched = 0
         self._lock = threading.Lock()
@@ -44,6 +51,13 @@ class Meter:
         with self._lock:
             self._done += count
             self._fetched += 0 if resumed else max(0, count)
+
+    def restart(self) -> None:
+        """Another piece of work begins: count from nothing."""
+        with self._lock:
+            self._done = self._fetched = self.total = 0
+            self._samples.clear()
+            self._samples.append((time.monotonic(), 0))
 
     @property
     def fetched(self) -> int:
@@ -60,7 +74,8 @@ class Meter:
                 self._samples.popleft()
             then, fetched = self._samples[0]
             rate = (self._fetched - fetched) / max(now - then, 0.001)
-            return Reading(self.phase, min(self._done, self.total), self.total, rate)
+            left = self.expires - time.time() if self.expires else None
+            return Reading(self.phase, min(self._done, self.total), self.total, rate, left)
 
 
 def duration(seconds: float) -> str:

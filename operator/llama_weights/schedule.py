@@ -17,7 +17,7 @@ from llama_weights.errors import Interrupted, WeightsError
 from llama_weights.part import Part
 
 WIDTH = 4
-SMALLEST, LARGEST = 8 << 20, 64 << 20
+SMALLEST = 8 << 20
 
 
 @dataclass
@@ -34,8 +34,13 @@ class Schedule:
     """Hands out tasks to many threads until all is fetched, or something failed."""
 
     def __init__(
-        self, parts: Iterable[Part], connections: int, started: Callable[[Part], None]
+        self,
+        parts: Iterable[Part],
+        connections: int,
+        started: Callable[[Part], None],
+        largest: int,
     ) -> None:
+        self._largest = largest
         self._waiting = deque(parts)
         self._connections = connections
         self._started = started
@@ -122,7 +127,7 @@ class Schedule:
         size = part.file.size
         if part.whole:
             return [(0, size)]
-        step = min(LARGEST, max(SMALLEST, -(-size // self._connections)))
+        step = min(self._largest, max(SMALLEST, -(-size // self._connections)))
         return [
             (start, min(start + step, end))
             for first, end in part.done.gaps(size)

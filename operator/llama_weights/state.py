@@ -67,9 +67,11 @@ class State:
         lines = [*self._lines(), line]
         volume.write_durably(self.path / _LEDGER, ("\n".join(lines) + "\n").encode())
 
-    def publish(self, repo: str, commit: str, entries: Iterable[Entry]) -> manifest.Manifest:
+    def publish(
+        self, repo: str, commit: str, entries: Iterable[Entry], form: str = "safetensors"
+    ) -> manifest.Manifest:
         """Write the manifest and clear the bookkeeping away."""
-        made = manifest.Manifest(repo, commit, tuple(sorted(entries)))
+        made = manifest.Manifest(repo, commit, tuple(sorted(entries)), form)
         volume.write_durably(self.directory / MANIFEST, made.encode(), self.path)
         self._clear(())
         return made

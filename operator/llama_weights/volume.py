@@ -74,6 +74,12 @@ def space(path: Path) -> tuple[int, int]:
     return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
 
 
+def used(directory: Path) -> int:
+    """Bytes that the files below a directory take on the disk; 0 where there is none."""
+    found = (path.lstat() for path in directory.rglob("*") if path.is_file())
+    return sum(each.st_blocks * 512 for each in found)
+
+
 def check_space(path: Path, needed: int) -> None:
     """Raise VolumeError (Full) when `needed` bytes do not fit beside what is there."""
     with guarded(path):

@@ -3,6 +3,7 @@
     LlamaError                 exit 1   anything a user can act on
     ├── UsageError             exit 2   the command line or an argument is wrong
     ├── NotReadyError          exit 3   not ready, or a wait ran out of time
+    ├── UrlRefused             exit 1   a signed URL is of no use (signed_url.py)
     └── PlanRefused            exit 1   the planner says no; carries the Planned condition's reason
         └── UnknownModel       exit 1   the model is not in the catalogue
 

@@ -1,15 +1,53 @@
-"""What the downloader needs of a source; Hugging Face's hub is the first."""
+"""What the downloader needs of a source: Hugging Face's hub or Meta's server."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
 from llama_weights.files import RemoteFile
-from llama_weights.sources.body import Body
+
+
+class Stream(Protocol):
+    """Bytes as they come; `start` is the offset in the file of the first."""
+
+    start: int
+
+    def read(self, count: int) -> bytes:
+        """At most `count` bytes, b"" at the end. Raises DownloadError."""
+
+    def close(self) -> None:
+        """No more is wanted."""
 
 
 class Source(Protocol):
-    """Opens ranges of the files of one checkpoint at one commit. Thread-safe."""
+    """One checkpoint at one commit, its files and ranges of them. Thread-safe.
 
-    def open(self, file: RemoteFile, start: int, end: int) -> Body:
+    `largest_range` is how many bytes one request asks for at the most, `format` what the
+    manifest calls the files.
+    """
+
+    @property
+    def repo(self) -> str:
+        """Where it is from, for the manifest."""
+
+    @property
+    def commit(self) -> str:
+        """40 hex digits; known once `wanted` was asked."""
+
+    @property
+    def format(self) -> str:
+        """For the manifest."""
+
+    @property
+    def largest_range(self) -> int:
+        """Bytes."""
+
+    def wanted(self) -> list[RemoteFile]:
+        """The files to fetch. Raises WeightsError."""
+
+    def noted(self, state: Path) -> None:
+        """The fetch begins; `state` is the directory of its bookkeeping."""
+
+    def open(self, file: RemoteFile, start: int, end: int) -> Stream:
         """Bytes [start, end); one attempt, raises WeightsError or RangeIgnoredError."""

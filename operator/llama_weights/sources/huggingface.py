@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
@@ -18,6 +19,7 @@ import urllib3
 from llama_weights.errors import FormatError, WeightsError
 from llama_weights.files import Algorithm, RemoteFile, check_names
 from llama_weights.retry import retrying
+from llama_weights.select import select
 from llama_weights.sources import address
 from llama_weights.sources.body import Body, RangeIgnoredError
 from llama_weights.sources.client import Client, is_page, shorter
@@ -41,6 +43,9 @@ def commit_of(client: Client, repo: str, revision: str) -> str:
 class Checkpoint:
     """One repository at one commit. Thread-safe."""
 
+    format = "safetensors"
+    largest_range = 64 << 20
+
     def __init__(self, client: Client, repo: str, commit: str) -> None:
         self._client = client
         self.repo, self.commit = repo, commit
@@ -62,6 +67,13 @@ class Checkpoint:
             # Only its query is taken: a mirror's links may name the hub that it mirrors.
             query = {key: value[-1] for key, value in parse_qs(urlsplit(following).query).items()}
         return _listed(entries, self._client.asked("the file list"))
+
+    def wanted(self) -> list[RemoteFile]:
+        """What vLLM needs of them. Raises FormatError, VerifyError (FilesMissing)."""
+        return select(self.files())
+
+    def noted(self, state: Path) -> None:
+        """A listing is cheap here, so nothing is kept of it."""
 
     def read(self, file: RemoteFile, limit: int) -> bytes:
         """A small file as a whole, not yet verified. Raises FormatError above `limit` bytes."""

@@ -1,0 +1,1 @@
+"""The commands of llama-weights, one file for each group that belongs together."""

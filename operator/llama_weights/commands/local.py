@@ -1,0 +1,85 @@
+"""convert, verify and ls: what works on a disk and asks nobody."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from llama_weights.convert.convert import JOBS, Order, convert
+from llama_weights.copies import Copy, copies
+from llama_weights.meter import Meter
+from llama_weights.progress import shown
+from llama_weights.retry import Patience, Policy
+from llama_weights.running import PROGRESS, RESULT, published, reported, run
+from llama_weights.verify import verify
+from llama_weights.volume import size
+
+
+@click.command("convert")
+@click.argument("source", type=click.Path(path_type=Path), metavar="SRC")
+@click.argument("destination", type=click.Path(path_type=Path), metavar="DEST")
+@click.option("--model", default="", metavar="ID", help="Such as llama-3.1-8b-instruct.")
+@click.option("--jobs", default=JOBS, show_default=True, type=click.IntRange(1, 64))
+@PROGRESS
+@RESULT
+def convert_command(
+    source: Path,
+    destination: Path,
+    model: str,
+    jobs: int,
+    progress_object: str,
+    result_file: Path | None,
+) -> None:
+    """Write Meta's consolidated.NN.pth of SRC as safetensors into DEST, its manifest last.
+
+    The model is told from --model or the name of SRC. A stopped conversion goes on where it was.
+    """
+
+    def work(patience: Patience) -> dict[str, Any]:
+        meter = Meter()
+        order = Order(source, destination.absolute(), model, jobs)
+        with shown(meter), reported(progress_object, meter):
+            return published(convert(order, meter, patience.stop))
+
+    run(work, Policy(), result_file)
+
+
+@click.command("verify")
+@click.argument("directory", type=click.Path(path_type=Path))
+@PROGRESS
+@RESULT
+def verify_command(directory: Path, progress_object: str, result_file: Path | None) -> None:
+    """Read every byte of a copy again and compare it with the manifest."""
+
+    def work(patience: Patience) -> dict[str, Any]:
+        meter = Meter()
+        with shown(meter), reported(progress_object, meter):
+            return published(verify(directory, meter, patience.stop))
+
+    run(work, Policy(), result_file)
+
+
+@click.command("ls")
+@click.argument("root", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table")
+def ls_command(root: Path, output: str) -> None:
+    """List the copies below a directory."""
+    found = copies(root)
+    if output == "json":
+        click.echo(json.dumps([vars(copy) for copy in found], indent=2))
+    else:
+        _table(found)
+
+
+def _table(found: list[Copy]) -> None:
+    from rich.console import Console  # noqa: PLC0415 - only people need it
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table("DIRECTORY", "REPOSITORY", "COMMIT", "FILES", "SIZE", "STATE", box=None)
+    for copy in found:
+        numbers = (str(copy.files), size(copy.bytes))
+        table.add_row(copy.path, copy.repo, copy.commit[:12], *numbers, copy.state)
+    Console().print(table)
