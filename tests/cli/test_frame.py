@@ -111,7 +111,9 @@ def test_stdout_may_be_closed() -> None:
 
 def test_ctrl_c_ends_without_a_traceback(api: Fake) -> None:
     api.put(f"{DEPLOYMENTS}/my-llama", deployment())
-    command = [sys.executable, "-m", "llamactl", "status", "my-llama", "--wait"]
+    # A shell's background job, such as this test run may be, would ignore the signal.
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "llamactl"]
+    command += ["status", "my-llama", "--wait"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ) as running:
         deadline = time.monotonic() + 20
         while len(api.asked) < 4 and time.monotonic() < deadline:
