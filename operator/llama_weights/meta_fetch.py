@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from llama_operator.api import signed_url
+from llama_operator.api.errors import LlamaError
 from llama_operator.api.signed_url import UrlRefused
 from llama_operator.catalog import meta_files
-from llama_operator.catalog.catalog import Catalog, load
+from llama_operator.catalog.catalog import load
+from llama_operator.catalog.entry import loads
 from llama_operator.catalog.model import Model
 from llama_weights import manifest, volume
 from llama_weights.convert import params, release
@@ -42,7 +44,7 @@ URL_VARIABLE = "META_URL"
 class MetaWish:
     """What to fetch and how. `folder` is "" for the catalogue's."""
 
-    model: str
+    model: Model
     destination: Path
     folder: str = ""
     connections: int = 16
@@ -56,46 +58,41 @@ class MetaWish:
         return self.destination.with_name(f"{self.destination.name}.original")
 
 
-def source(
-    wish: MetaWish, patience: Patience, catalog: Catalog | None = None
-) -> tuple[MetaCheckpoint, float]:
+def source(wish: MetaWish, patience: Patience) -> tuple[MetaCheckpoint, float]:
     """The checkpoint on the server, and when the URL expires. Asks for nothing yet.
 
     Raises WeightsError for a URL that is missing, garbage, expired or of another family.
     """
-    model = _model(wish.model, catalog)
     try:
-        listing = meta_files.listing(model, wish.folder)
+        listing = meta_files.listing(wish.model, wish.folder)
         url = signed_url.read(_text())
-        meta_files.check_family(url, model)
+        meta_files.check_family(url, wish.model)
     except UrlRefused as refused:
         raise refused_access(refused) from None
     server = MetaServer(url, Transport(patience.policy, wish.connections), patience)
     return MetaCheckpoint(server, listing, wish.originals / STATE_DIRECTORY), url.expires
 
 
-def preflight(wish: MetaWish, patience: Patience, catalog: Catalog | None = None) -> dict[str, Any]:
+def preflight(wish: MetaWish, patience: Patience) -> dict[str, Any]:
     """What a fetch would bring, for the Job's result. Raises WeightsError."""
-    found, _ = source(wish, patience, catalog)
-    check_params(found.params(), _model(wish.model, catalog))
+    found, _ = source(wish, patience)
+    check_params(found.params(), wish.model)
     files = found.wanted()
     return {
         "commit": found.commit,
         "bytes": sum(file.size for file in files),
         "files": len(files),
         "format": FORMAT,
-        "shape": _model(wish.model, catalog).shape.to_status(),
+        "shape": wish.model.shape.to_status(),
     }
 
 
-def fetch_meta(
-    wish: MetaWish, meter: Meter, patience: Patience, catalog: Catalog | None = None
-) -> Manifest:
+def fetch_meta(wish: MetaWish, meter: Meter, patience: Patience) -> Manifest:
     """The manifest of the converted copy. Raises WeightsError; what has been done is kept."""
-    order = Order(wish.originals, wish.destination, wish.model, wish.jobs)
+    order = Order(wish.originals, wish.destination, wish.model.id, wish.jobs)
     if not _is_published(wish.destination):
         if not _is_published(wish.originals):
-            _fetch(wish, meter, patience, catalog)
+            _fetch(wish, meter, patience)
         meter.expires = 0.0
         meter.restart()
         made = convert(order, meter, patience.stop)
@@ -108,9 +105,9 @@ def fetch_meta(
     return made
 
 
-def _fetch(wish: MetaWish, meter: Meter, patience: Patience, catalog: Catalog | None) -> None:
-    found, meter.expires = source(wish, patience, catalog)
-    check_params(found.params(), _model(wish.model, catalog))
+def _fetch(wish: MetaWish, meter: Meter, patience: Patience) -> None:
+    found, meter.expires = source(wish, patience)
+    check_params(found.params(), wish.model)
     total = sum(file.size for file in found.wanted())
     # Known before the first of many gigabytes: the converted files are as large again.
     held = volume.used(wish.originals) + volume.used(wish.destination)
@@ -151,8 +148,17 @@ def check_params(found: Mapping[str, Any], model: Model) -> None:
             )
 
 
-def _model(name: str, catalog: Catalog | None) -> Model:
-    found = (catalog or load()).find(name)
+def find_model(name: str, entry: str) -> Model:
+    """The model of a catalogue entry in JSON, else the one that the catalogue knows by its name.
+
+    The operator hands the entry over, so that its Jobs know what its own catalogue was told.
+    """
+    if entry:
+        try:
+            return loads(entry)
+        except LlamaError as error:
+            raise UsageError(error.message, field=error.field) from error
+    found = load().find(name)
     if found is None:
         raise UsageError(
             f"{name[:80]!r} is not in the catalogue, so nobody knows its files on Meta's server",

@@ -27,6 +27,7 @@ NEW_URL: Final = (
     "Ask for a new e-mail at https://www.llama.com/llama-downloads and put its URL into the Secret"
 )
 _LONGEST: Final = 8192
+_NO_ADDRESS: Final = "is not an https address"
 _NEEDED: Final = ("Policy", "Signature", "Key-Pair-Id")
 _REDIRECTS: Final = ("l.facebook.com", "lm.facebook.com", "www.google.com")
 _FROM_URL: Final = str.maketrans("-_~", "+=/")
@@ -73,14 +74,15 @@ def read(text: str) -> SignedUrl:
     """What a text says that should be the URL. Raises UrlRefused (URLInvalid)."""
     if len(text) > _LONGEST:
         raise _garbage(f"has {len(text)} characters, no such URL has more than {_LONGEST}")
-    mended = _unwrapped(html.unescape("".join(text.split()).strip("<>\"'")))
     try:
+        mended = _unwrapped(html.unescape("".join(text.split()).strip("<>\"'")))
         parts = urlsplit(mended)
         sound = parts.scheme == "https" and bool(parts.hostname) and (parts.port or 1) > 0
     except ValueError:
-        sound = False
-    if not sound or parts.username is not None or not mended.isascii() or not mended.isprintable():
-        raise _garbage("is not an https address")
+        raise _garbage(_NO_ADDRESS) from None
+    plain = mended.isascii() and mended.isprintable() and parts.username is None
+    if not sound or not plain:
+        raise _garbage(_NO_ADDRESS)
     values = {name: found[0] for name, found in parse_qs(parts.query).items()}
     missing = [name for name in _NEEDED if name not in values]
     if missing:

@@ -12,7 +12,7 @@ import click
 from llama_weights import meta_fetch
 from llama_weights.errors import UsageError
 from llama_weights.fetch import Wish, fetch
-from llama_weights.meta_fetch import URL_VARIABLE, MetaWish
+from llama_weights.meta_fetch import MetaWish, find_model
 from llama_weights.meter import Meter
 from llama_weights.preflight import preflight
 from llama_weights.progress import shown
@@ -34,6 +34,7 @@ def _asking(function: F) -> F:
         click.option("--stall-timeout", default=30.0, show_default=True, help="Without a byte."),
         RESULT,
         click.option("--folder", default="", help="Meta: folder on the server."),
+        click.option("--entry", default="", metavar="JSON", help="Meta: entry of a catalogue."),
         click.option("--model", default="", metavar="ID", help="Meta: id of the catalogue."),
         click.option("--endpoint", default="", help="Hub address; default HF_ENDPOINT."),
         click.option("--repo", default="", metavar="ORG/NAME", help="Hugging Face."),
@@ -52,6 +53,7 @@ def preflight_command(
     source: str,
     repo: str,
     model: str,
+    entry: str,
     folder: str,
     revision: str,
     endpoint: str,
@@ -70,7 +72,8 @@ def preflight_command(
 
     def work(patience: Patience) -> dict[str, Any]:
         if source == META:
-            return meta_fetch.preflight(MetaWish(model, Path("/nowhere"), folder), patience)
+            wish = MetaWish(find_model(model, entry), Path("/nowhere"), folder)
+            return meta_fetch.preflight(wish, patience)
         client = _client(endpoint, patience, 1)
         return vars(preflight(client, check_repo(repo), check_revision(revision)))
 
@@ -133,7 +136,7 @@ def _from_hub(dest: Path, meter: Meter, patience: Patience, **given: Any) -> Any
 
 def _from_meta(dest: Path, meter: Meter, patience: Patience, **given: Any) -> Any:
     wish = MetaWish(
-        given["model"],
+        find_model(given["model"], given["entry"]),
         dest,
         given["folder"],
         given["connections"],
@@ -148,6 +151,3 @@ def _client(endpoint: str, patience: Patience, connections: int) -> Client:
     # Checked before anything else is set up: nothing may be asked with an unfit token.
     checked = account(address, os.environ.get("HF_TOKEN", ""))
     return Client(checked, Transport(patience.policy, connections), patience)
-
-
-__all__ = ["URL_VARIABLE", "fetch_command", "preflight_command"]

@@ -85,7 +85,7 @@ class Repository:
         paths = (path for path in sorted(directory.rglob("*")) if path.is_file())
         found = ((path.relative_to(directory).as_posix(), path) for path in paths)
         shown = [(name, path) for name, path in found if not name.startswith(".")]
-        return cls(repo, {name: _hash_file(name, path) for name, path in shown}, **options)
+        return cls(repo, {name: hash_file(name, path) for name, path in shown}, **options)
 
     @classmethod
     def of(cls, repo: str, contents: Mapping[str, bytes], **options: Any) -> Repository:
@@ -99,7 +99,7 @@ def blob(path: str, content: bytes, kind: str = "file") -> Blob:
     return Blob(path, len(content), sha256, sha1, content=content, kind=kind)
 
 
-def _hash_file(name: str, path: Path) -> Blob:
+def hash_file(name: str, path: Path) -> Blob:
     size = path.stat().st_size
     with path.open("rb") as opened:
         pieces = iter(lambda: opened.read(_BUFFER), b"")

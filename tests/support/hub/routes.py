@@ -158,7 +158,7 @@ class Routes:
     ) -> web.StreamResponse:
         if fault.kind not in _HIDING:  # a fault of bodies has no meaning for the API
             raise ValueError(f"the fault {fault.kind!r} works on files; set on=file")
-        return _noted(record, await _FAILURES[fault.kind](request, fault))
+        return _noted(record, await FAILURES[fault.kind](request, fault))
 
     def _repository(
         self, request: web.Request, repo: str, revision: str
@@ -226,7 +226,7 @@ async def _redirect(request: web.Request, fault: Fault) -> web.StreamResponse:
     return web.Response(status=302, headers={"Location": f"{fault.host}{request.path_qs}"})
 
 
-_FAILURES: dict[str, Callable[[web.Request, Fault], Any]] = {
+FAILURES: dict[str, Callable[[web.Request, Fault], Any]] = {
     "status": _status,
     "hang": _hang,
     "html": _html,
