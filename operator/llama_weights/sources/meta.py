@@ -109,7 +109,8 @@ class MetaCheckpoint:
         self.commit = hashlib.sha256(f"{self.folder}{lists}{sizes}".encode()).hexdigest()[:40]
         small = [_small_file(name, data, sums) for name, data in self._held.items()]
         large = [_weight_file(name, size, sums) for name, size in heads.items()]
-        self._files = sorted([*small, *large], key=lambda each: each.path)
+        # What has been read already comes first: it costs no request, and is then on the disk.
+        self._files = [*small, *large]
 
     def _find_folder(self) -> None:
         refused: list[WeightsError] = []
