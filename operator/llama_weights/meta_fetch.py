@@ -107,7 +107,8 @@ def fetch_meta(wish: MetaWish, meter: Meter, patience: Patience) -> Manifest:
 
 def _fetch(wish: MetaWish, meter: Meter, patience: Patience) -> None:
     found, meter.expires = source(wish, patience)
-    check_params(found.params(), wish.model)
+    if not found.commit:  # else an earlier run has looked
+        check_params(found.params(), wish.model)
     total = sum(file.size for file in found.wanted())
     # Known before the first of many gigabytes: the converted files are as large again.
     held = volume.used(wish.originals) + volume.used(wish.destination)
