@@ -7,7 +7,13 @@ from __future__ import annotations
 
 import click
 
-from llama_weights.commands.local import convert_command, ls_command, verify_command
+from llama_weights.commands.local import (
+    adopt_command,
+    convert_command,
+    inspect_command,
+    ls_command,
+    verify_command,
+)
 from llama_weights.commands.remote import fetch_command, preflight_command
 
 
@@ -25,7 +31,15 @@ def app() -> None:
     """
 
 
-for _command in (preflight_command, fetch_command, convert_command, verify_command, ls_command):
+for _command in (
+    preflight_command,
+    fetch_command,
+    convert_command,
+    verify_command,
+    inspect_command,
+    adopt_command,
+    ls_command,
+):
     app.add_command(_command)
 
 

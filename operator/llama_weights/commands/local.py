@@ -1,4 +1,4 @@
-"""convert, verify and ls: what works on a disk and asks nobody."""
+"""convert, verify, inspect, adopt and ls: what works on a disk and asks nobody."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Any
 
 import click
 
+from llama_weights.adopt import adopt, inspect
 from llama_weights.convert.convert import JOBS, Order, convert
 from llama_weights.copies import Copy, copies
+from llama_weights.meta_fetch import find_model
 from llama_weights.meter import Meter
 from llama_weights.progress import shown
 from llama_weights.retry import Patience, Policy
@@ -58,6 +60,39 @@ def verify_command(directory: Path, progress_object: str, result_file: Path | No
         meter = Meter()
         with shown(meter), reported(progress_object, meter):
             return published(verify(directory, meter, patience.stop))
+
+    run(work, Policy(), result_file)
+
+
+@click.command("inspect")
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--model", default="", metavar="ID", help="Id of the catalogue.")
+@click.option("--entry", default="", metavar="JSON", help="Entry of a catalogue.")
+@RESULT
+def inspect_command(directory: Path, model: str, entry: str, result_file: Path | None) -> None:
+    """Say what files that somebody put there are, by a quick look; nothing is written."""
+
+    def work(_patience: Patience) -> dict[str, Any]:
+        known = find_model(model, entry) if model or entry else None
+        return vars(inspect(directory, known))
+
+    run(work, Policy(), result_file)
+
+
+@click.command("adopt")
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--digest", default="", metavar="SHA256", help="What it was before, if it was.")
+@PROGRESS
+@RESULT
+def adopt_command(
+    directory: Path, digest: str, progress_object: str, result_file: Path | None
+) -> None:
+    """Read every byte of files that somebody put there, and give their digest; nothing is written."""
+
+    def work(patience: Patience) -> dict[str, Any]:
+        meter = Meter()
+        with shown(meter), reported(progress_object, meter):
+            return published(adopt(directory, digest, meter, patience.stop))
 
     run(work, Policy(), result_file)
 

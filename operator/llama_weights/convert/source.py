@@ -20,6 +20,11 @@ _NAME = re.compile(r"^consolidated\.(\d{2})\.pth$")
 _SCALES = re.compile(r"^fp8_scales_\d+\.pt$")
 
 
+def is_shard(name: str) -> bool:
+    """Whether a file of that name is one of Meta's shards."""
+    return bool(_NAME.match(name))
+
+
 def find(directory: Path) -> list[Path]:
     """The shards in the order of their ranks.
 
