@@ -44,7 +44,7 @@ class Refusal:
 
 NAME = "metadata.name: at most 50 of a-z, 0-9, -; it names a Service and must start with a letter"
 MODEL = "spec.model: a catalogue id (llamactl models) or org/repo"
-SOURCE = "spec.source: set one of huggingFace, meta; remove the others"
+SOURCE = "spec.source: set one of huggingFace, meta, claim; remove the others"
 HTTPS = "spec.source.huggingFace.endpoint: a token is only sent over https"
 REF = "spec.weightsRef: names existing weights; remove spec.source, spec.storage, spec.retention"
 COUNT = "spec.gpu.count: must be tensorParallel x pipelineParallel; remove one of the three"

@@ -85,6 +85,7 @@ WEIGHTS_REASONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "URLExpired",
             "URLWrongFamily",
             "URLExhausted",
+            "URLInvalid",
             "RateLimited",
             "ServerError",
             "EndpointUnreachable",

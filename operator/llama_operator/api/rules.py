@@ -89,8 +89,8 @@ SHARED: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         "spec.source",
-        "!(has(self.huggingFace) && has(self.meta))",
-        "spec.source: set one of huggingFace, meta; remove the others",
+        "[has(self.huggingFace), has(self.meta), has(self.claim)].filter(each, each).size() <= 1",
+        "spec.source: set one of huggingFace, meta, claim; remove the others",
     ),
     Rule(
         "spec.source.huggingFace",

@@ -86,7 +86,7 @@ class HuggingFaceSource(Model):
 
 
 class MetaSource(Model):
-    """Files straight from Meta, by the signed URL of its e-mail (valid 48 hours)."""
+    """Files straight from Meta, by the signed URL of its e-mail (valid a day)."""
 
     url_secret_ref: UrlSecretRef = Field(description="Where the signed URL is kept.")
     folder: str | None = Field(
@@ -94,6 +94,26 @@ class MetaSource(Model):
         description="Folder on Meta's server; auto: by spec.model.",
         max_length=128,
         pattern=r"^([A-Za-z0-9][A-Za-z0-9_.-]*)?$",
+    )
+
+
+class ClaimSource(Model):
+    """Files that are on a volume already; it is only ever read."""
+
+    name: str = Field(
+        description="Name of the PersistentVolumeClaim, in the same namespace.",
+        min_length=1,
+        max_length=253,
+        pattern=NAME_PATTERN,
+    )
+    path: str = Field(
+        default="",
+        description=(
+            "Directory on it, without a slash at either end; empty: the root. Files of Meta "
+            "(consolidated.NN.pth) are converted into a claim of our own (spec.storage)."
+        ),
+        max_length=512,
+        pattern=r"^([A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*)?$",
     )
 
 
@@ -105,6 +125,9 @@ class Source(Model):
     )
     meta: MetaSource | None = Field(
         default=None, description="Meta's own server, by a signed URL kept in a Secret."
+    )
+    claim: ClaimSource | None = Field(
+        default=None, description="A volume that holds the files already."
     )
 
 

@@ -6,13 +6,14 @@ another revision is another object. Import the names from `v1alpha1`.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from llama_operator.api.fields import (
     DATE_TIME,
     INT64,
+    NAME_PATTERN,
     Affinity,
     Model,
     NodeSelector,
@@ -57,6 +58,29 @@ class Fetch(Model):
     )
 
 
+class CaBundle(Model):
+    """Certificates of authorities, in PEM, that the Jobs trust instead of the public ones."""
+
+    config_map_name: str = Field(
+        description="ConfigMap, in the same namespace.",
+        min_length=1,
+        max_length=253,
+        pattern=NAME_PATTERN,
+    )
+    key: str = Field(
+        default="ca.crt", description="Entry of the ConfigMap. Default ca.crt.", max_length=253
+    )
+
+
+class Verify(Model):
+    """When every byte of the ready copy is read again and compared."""
+
+    schedule: Literal["Never", "Daily", "Weekly", "Monthly"] = Field(
+        default="Never",
+        description="How often; on publishing it is always done. Default Never.",
+    )
+
+
 class LlamaWeightsSpec(Model):
     """What to fetch, from where, onto which volume."""
 
@@ -73,6 +97,16 @@ class LlamaWeightsSpec(Model):
     )
     retention: Retention | None = Field(
         default=None, description="What happens when nothing uses the files. Auto: they stay."
+    )
+    ca_bundle: CaBundle | None = Field(
+        default=None, description="Authorities that the Jobs trust. Auto: the public ones."
+    )
+    keep_originals: bool = Field(
+        default=False,
+        description="Keep Meta's .pth files beside the converted copy. Default false.",
+    )
+    verify: Verify = Field(
+        default_factory=Verify, description="When a ready copy is read again and compared."
     )
     fetch: Fetch = Field(default_factory=Fetch, description="How the download Job runs.")
 
@@ -166,6 +200,12 @@ class LlamaWeightsStatus(Model):
     url_expires_at: str | None = Field(
         default=None,
         description="When Meta's signed URL expires.",
+        max_length=64,
+        json_schema_extra=DATE_TIME,
+    )
+    last_verified_at: str | None = Field(
+        default=None,
+        description="When every byte was last compared with its hash.",
         max_length=64,
         json_schema_extra=DATE_TIME,
     )
