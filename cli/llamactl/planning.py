@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from llama_operator.api.errors import LlamaError, PlanRefused
+from llama_operator.planner.checkpoint import known_bytes
 from llama_operator.planner.delivery import Delivery
-from llama_operator.planner.weights import DTYPE_BYTES, formula_bytes
 from llamactl import asking, candidates, naming, output, source
 from llamactl.asking import options
 from llamactl.candidates import Answer, Candidate
@@ -88,9 +88,8 @@ def _as_yaml() -> str:
 
 
 def _delivery(found: source.Source, given: Mapping[str, Any]) -> Delivery:
-    size = found.file_bytes or found.weights_bytes
-    guess = formula_bytes(found.shape, DTYPE_BYTES[found.shape.dtype])
-    return Delivery(size or guess, given["bandwidth"], given["read_speed"])
+    size = found.file_bytes or known_bytes(found.shape, found.weights_bytes)
+    return Delivery(size, given["bandwidth"], given["read_speed"])
 
 
 def _json(answer: Answer, delivery: Delivery | None, commit: str) -> dict[str, Any]:

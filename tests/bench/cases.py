@@ -12,11 +12,12 @@ from llama_operator.catalog import catalog
 from llama_operator.catalog.shape import Shape
 from llama_operator.planner import gpus
 from llama_operator.planner.budget import Budget, budget
+from llama_operator.planner.checkpoint import checkpoint_bytes
 from llama_operator.planner.layout import Layout
 from llama_operator.planner.plan import Request, plan, subject_of
 from llama_operator.planner.settle import default_settings
 from llama_operator.planner.versions import engine_of
-from llama_operator.planner.weights import embedding_bytes, formula_bytes
+from llama_operator.planner.weights import embedding_bytes
 
 DATA = Path(__file__).parent / "data"
 # The engine of cases that do not name theirs: published between 0.8 and 0.11, or before.
@@ -161,7 +162,7 @@ def _checkpoint(name: str, dtype: str) -> tuple[Shape, int]:
     method = next(each for each in _LINEAR_BYTES if dtype.startswith(each))
     if method == "gptq" and "GB" in dtype:
         return replace(shape, quantization="gptq"), int(39.8e9)
-    whole = formula_bytes(shape, 2) if not shape.num_experts else size
+    whole = checkpoint_bytes(shape)
     tables = embedding_bytes(shape, 2) * (1 if shape.tied_embeddings else 2)
     linear = (whole - tables) // 2
     quantization = {"nvfp4": "modelopt_fp4"}.get(method, method)

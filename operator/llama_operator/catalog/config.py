@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NoReturn
 
 from llama_operator.api.errors import PlanRefused
+from llama_operator.catalog.quantised import fields_of
 
 DENSE: Final = "LlamaForCausalLM"
 MULTIMODAL_4: Final = "Llama4ForConditionalGeneration"
@@ -23,6 +24,15 @@ _LIMITS: Final = {
     "intermediate_size": 1 << 22,
     "vocab_size": 1 << 24,
     "max_position": 1 << 30,
+}
+# What most models do not have; 0 where they have not.
+_OPTIONAL: Final = {
+    "quant_bits": 16,
+    "quant_group_size": 1 << 16,
+    "kept_numbers": 1 << 53,
+    "num_experts": 1 << 16,
+    "moe_layers": 4096,
+    "dense_intermediate_size": 1 << 22,
 }
 _KEYS: Final = {
     "num_layers": "num_hidden_layers",
@@ -116,28 +126,15 @@ def _positive(value: Any) -> bool:
 
 
 def _quantization(config: Mapping[str, Any]) -> dict[str, Any]:
+    return fields_of(quantization_config(config))
+
+
+def quantization_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The quantization_config of a config.json; empty where there is none. Raises PlanRefused."""
     found = config.get("quantization_config") or {}
     if not isinstance(found, Mapping):
         refuse("config.json: quantization_config", "is not an object", "Download it again")
-    method = str(found.get("quant_method") or ("unknown" if found else ""))
-    return {"quantization": method, "quant_group_size": _group_size(found)}
-
-
-def _group_size(found: Mapping[str, Any]) -> int:
-    value = found.get("group_size")
-    if value is None:
-        value = _compressed_group_size(found)
-    # -1 stands for one group per channel, which divides by anything.
-    return value if _positive(value) and value <= 1 << 16 else 0
-
-
-def _compressed_group_size(found: Mapping[str, Any]) -> Any:
-    groups = found.get("config_groups")
-    for group in groups.values() if isinstance(groups, Mapping) else ():
-        weights = group.get("weights") if isinstance(group, Mapping) else None
-        if isinstance(weights, Mapping) and weights.get("group_size"):
-            return weights["group_size"]
-    return None
+    return found
 
 
 def _experts(text: Mapping[str, Any]) -> dict[str, Any]:
@@ -170,6 +167,9 @@ def checked(
     check_architecture(str(found.get("architecture")), field("architecture"))
     for name, limit in _LIMITS.items():
         _check_number(field(name), found.get(name), limit)
+    for name, limit in _OPTIONAL.items():
+        if found.get(name) not in (None, 0):
+            _check_number(field(name), found[name], limit)
     if found["dtype"] not in DTYPES:
         refuse(field("dtype"), f"{found['dtype']!r} is not one of {', '.join(DTYPES)}")
     _check_agreement(found, field)
@@ -197,4 +197,11 @@ def _check_agreement(found: Mapping[str, Any], field: Any) -> None:
             f"{heads} heads x {size} is {heads * size}, but the hidden size is "
             f"{found['hidden_size']}",
             "Correct one of the three",
+        )
+    sparse, layers = found.get("moe_layers") or 0, found["num_layers"]
+    if sparse and (sparse > layers or not found.get("num_experts")):
+        refuse(
+            field("moe_layers"),
+            f"{sparse} of {layers} layers have experts, {found.get('num_experts') or 0} each",
+            "Correct num_experts and moe_layers",
         )

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from llama_operator.catalog.config import checked, read_config
+from llama_operator.catalog.config import DENSE, checked, quantization_config, read_config
+from llama_operator.catalog.quantised import kept_numbers
 
 _STATUS_NAMES = {
     "architecture": "architecture",
@@ -36,8 +37,9 @@ class Shape:
 
     `max_position` is the context in tokens, `dtype` that of the checkpoint ("bfloat16",
     "float16", "float32"), `quantization` its method or "" ("fp8", "awq", "gptq", ...).
-    `quant_group_size` is 0 where it is unknown or per channel, `num_experts` 0 for a dense
-    model; `moe_layers` layers have experts, the others a feed-forward of
+    `quant_bits` and `quant_group_size` are 0 where unknown (a group also where it is a channel);
+    `kept_numbers` of a quantised checkpoint's linear layers are not quantised. `num_experts` is 0
+    for a dense model; `moe_layers` layers have experts, the others a feed-forward of
     `dense_intermediate_size`.
     """
 
@@ -57,6 +59,8 @@ class Shape:
     num_experts: int = 0
     moe_layers: int = 0
     dense_intermediate_size: int = 0
+    quant_bits: int = 0
+    kept_numbers: int = 0
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Shape:
@@ -65,7 +69,10 @@ class Shape:
         Raises PlanRefused, naming the key, for what is missing, out of range, contradictory,
         or not a Llama that vLLM serves.
         """
-        return cls(**read_config(config))
+        shape = cls(**read_config(config))
+        if not shape.quantized:
+            return shape
+        return replace(shape, kept_numbers=kept_numbers(shape, quantization_config(config)))
 
     @classmethod
     def from_status(cls, status: Mapping[str, Any]) -> Shape:
@@ -84,6 +91,11 @@ class Shape:
     def padded_vocab(self) -> int:
         """Rows of the embedding in memory: vLLM pads the vocabulary to a multiple of 64."""
         return -(-self.vocab_size // 64) * 64
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is a text model of dense layers, whose sizes give its bytes exactly."""
+        return self.architecture == DENSE and not self.num_experts
 
     @property
     def quantized(self) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from llama_operator.api.errors import PlanRefused
 from llama_operator.catalog.shape import Shape, kv_bytes_per_token
+from llama_operator.planner.checkpoint import known_bytes
 from llama_operator.planner.host import cpu_host
 from llama_operator.planner.layout import tensor_parallel_problem, valid_tensor_parallel
 from llama_operator.planner.precision import precision_of
@@ -41,9 +42,8 @@ def plan_cpu(request: Request) -> Plan:
     )
     sequences = max(_FULL_LENGTH_REQUESTS, request.concurrency or 0)
     kv_bytes = max(1, -(-sequences * length * each // _STEP)) * _STEP
-    weights = rank_weights(
-        request.shape, request.weights_bytes, precision, layout.tensor_parallel, stage
-    )
+    size = known_bytes(request.shape, request.weights_bytes)
+    weights = rank_weights(request.shape, size, precision, layout.tensor_parallel, stage)
     seqs, tokens = _batch(request)
     kv_tokens = kv_bytes // (each * _CPU_BLOCK) * _CPU_BLOCK
     ranks = layout.gpus

@@ -31,6 +31,8 @@ _V2_OTHER = {1: 241_172_480, 2: 580_911_104}
 _OTHER_MANY = int(1.3 * GIB)
 _V2_OTHER_PIPELINE = 69_206_016
 _V0_OTHER = int(0.35 * GIB)
+# Small tensors that were seen besides the terms of V2, at most; more where a graph is compiled.
+_SMALL, _SMALL_COMPILED = 16_896, 57_856
 # Outside the budget: the CUDA context alone, with NCCL for tensor or for pipeline ranks.
 _CONTEXT = 552_402_944
 _OUTSIDE_TENSOR = 1_624_137_728
@@ -85,7 +87,7 @@ def forward_peak(shape: Shape, load: Load, cold: bool = True) -> int:
     tokens, size, hidden = load.max_num_batched_tokens, load.tensor_parallel, shape.hidden_size
     kept = 3 * hidden if load.eager else 2 * hidden + hidden // size
     compiling = 50 * MIB if cold and load.compiles else 0
-    return 2 * tokens * (3 * _width(shape) // size + kept) + 32 * MIB + compiling
+    return 2 * tokens * (3 * _width(shape) // size + kept) + 32 * MIB + compiling + _SMALL
 
 
 def sampler_peak(shape: Shape, load: Load) -> int:
@@ -99,7 +101,8 @@ def _compile_peak(shape: Shape, load: Load) -> int:
     # The size of a copy of the embedding, inferred from runs; not traced to its cause.
     table = 2 * shape.vocab_size * shape.hidden_size // load.tensor_parallel
     step = load.max_num_batched_tokens * shape.hidden_size
-    return table + (4 * step if load.tensor_parallel == 1 else 2 * step + 50 * MIB)
+    rest = 4 * step if load.tensor_parallel == 1 else 2 * step + 50 * MIB
+    return table + rest + _SMALL_COMPILED
 
 
 def _width(shape: Shape) -> int:

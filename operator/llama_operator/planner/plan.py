@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from llama_operator.planner import refusal, search
 from llama_operator.planner.budget import Budget, Subject
+from llama_operator.planner.checkpoint import known_bytes
 from llama_operator.planner.cpu import plan_cpu
 from llama_operator.planner.gpus import Gpu
 from llama_operator.planner.host import Host, gpu_host
@@ -18,7 +19,6 @@ from llama_operator.planner.result import PerGpu, Plan
 from llama_operator.planner.settle import Settled, settle
 from llama_operator.planner.speed import Speed, estimate
 from llama_operator.planner.versions import engine_of
-from llama_operator.planner.weights import DTYPE_BYTES, formula_bytes
 
 __all__ = [
     "Device", "Gpu", "Host", "Objective", "PerGpu", "Plan", "Request", "plan", "speed_of",
@@ -42,18 +42,11 @@ def subject_of(request: Request) -> Subject:
     assert request.gpu is not None  # noqa: S101 - check() has refused that
     return Subject(
         shape=request.shape,
-        weights_bytes=known_bytes(request),
+        weights_bytes=known_bytes(request.shape, request.weights_bytes),
         precision=precision_of(request, engine),
         engine=engine,
         card_bytes=request.gpu.memory_bytes,
     )
-
-
-def known_bytes(request: Request) -> int:
-    """Bytes of the checkpoint: as given, or by formula where nobody counted them yet."""
-    if request.weights_bytes > 0:
-        return request.weights_bytes
-    return formula_bytes(request.shape, DTYPE_BYTES[request.shape.dtype])
 
 
 def choose(request: Request, subject: Subject) -> Settled:

@@ -9,6 +9,7 @@ from typing import Final, Literal
 from llama_operator.api.errors import PlanRefused
 from llama_operator.catalog.config import check_architecture
 from llama_operator.catalog.shape import Shape
+from llama_operator.planner import versions
 from llama_operator.planner.gpus import Gpu
 from llama_operator.planner.versions import DEFAULT_VLLM_VERSION
 
@@ -80,6 +81,7 @@ def check(request: Request) -> None:
         _check_count(field, value)
     _check_utilization(request.gpu_memory_utilization)
     check_architecture(request.shape.architecture, "spec.model")
+    versions.check_architecture(request.shape.architecture, request.vllm_version)
     if not 1 <= request.gpus_per_node <= 1024:
         raise refuse_parallel(
             "--gpus-per-node", f"{request.gpus_per_node} is not from 1 to 1024", "8 is usual"

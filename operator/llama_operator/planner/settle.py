@@ -13,7 +13,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from llama_operator.planner.budget import Budget, Placed, Settings, Subject
-from llama_operator.planner.gpus import GIB, MIB, Gpu
+from llama_operator.planner.gpus import GIB, MIB
 from llama_operator.planner.layout import Layout
 from llama_operator.planner.memory import BLOCK
 from llama_operator.planner.request import Request
@@ -72,21 +72,24 @@ def needed_tokens(request: Request) -> int:
 
 def default_settings(request: Request, engine: Engine) -> Settings:
     """vLLM's own defaults for the GPU, with pins."""
-    seqs, tokens = _default_batch(request.gpu)
+    seqs, tokens = _default_batch(request, engine)
     seqs = request.max_num_seqs or max(seqs, request.concurrency or 0)
     tokens = request.max_num_batched_tokens or max(tokens, seqs)
-    if engine.runner == "V0" and not request.max_num_batched_tokens:
-        tokens = max(_v0_tokens(request), seqs)
     if request.max_num_batched_tokens and not request.max_num_seqs:
         seqs = min(seqs, request.max_num_batched_tokens)
     share = request.gpu_memory_utilization or engine.utilization
     return Settings(seqs, tokens, share, request.enforce_eager)
 
 
-def _default_batch(gpu: Gpu | None) -> tuple[int, int]:
-    # vllm/engine/arg_utils.py: 70 GiB and more, but for the A100, get the large batch.
-    large = gpu is not None and gpu.memory_bytes >= 70 * GIB and "A100" not in gpu.product.upper()
-    return (1024, 8192) if large else (256, 2048)
+def _default_batch(request: Request, engine: Engine) -> tuple[int, int]:
+    # vllm/engine/arg_utils.py: 70 GiB and more, but for the A100, get the large batch, and
+    # since 0.28 160 GiB and more a larger one.
+    if engine.runner == "V0":
+        return 256, _v0_tokens(request)
+    gpu = request.gpu
+    if gpu is None or gpu.memory_bytes < 70 * GIB or "A100" in gpu.product.upper():
+        return 256, 2048
+    return 1024, engine.largest_batch if gpu.memory_bytes >= 160 * GIB else 8192
 
 
 def _v0_tokens(request: Request) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from llama_operator.api.errors import LlamaError
+from llama_operator.api.errors import LlamaError, PlanRefused
 
 # Not newer than what was measured on GPUs.
 DEFAULT_VLLM_VERSION: Final = "0.24.0"
@@ -22,6 +22,11 @@ _DEFAULT_IMAGES: Final = {
 }
 _VERSION: Final = re.compile(r"v?(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?(?:[.+-]?[A-Za-z0-9.+-]*)?")
 _OLDEST: Final = (0, 2)
+# Architectures that came later than the oldest version that is planned for.
+_SINCE: Final = {
+    "Llama4ForConditionalGeneration": (0, 8, 3),
+    "Llama4ForCausalLM": (0, 8, 3),
+}
 
 
 class Engine(NamedTuple):
@@ -29,19 +34,24 @@ class Engine(NamedTuple):
 
     `runner` is V0 (before 0.8), V1 or V2 (model runner, from 0.24). `utilization` is the share
     of a card that its versions take by default. `graphs_in_budget` tells whether CUDA graphs
-    are taken out of the KV budget. `min_capability` is the oldest CUDA compute capability of
-    its images, `assumed` what is not measured, "" where it is.
+    are taken out of the KV budget, `largest_batch` how many tokens a batch has by default on a
+    card of 160 GiB and more. `min_capability` is the oldest CUDA compute capability of its
+    images, `assumed` what is not measured, "" where it is.
     """
 
     runner: str
     utilization: float
     graphs_in_budget: bool = False
+    largest_batch: int = 8192
     streams_online_fp8: bool = True
     min_capability: float = 7.0
     assumed: str = ""
 
 
+_NEWER: Final = "0.25 and newer are planned as 0.24, the newest that was measured"
 _ENGINES: Final = (
+    ((0, 28), Engine("V2", 0.92, largest_batch=16384, min_capability=7.5, assumed=_NEWER)),
+    ((0, 25), Engine("V2", 0.92, min_capability=7.5, assumed=_NEWER)),
     ((0, 24), Engine("V2", 0.92, min_capability=7.5)),
     (
         (0, 21),
@@ -63,8 +73,8 @@ _ENGINES: Final = (
 )  # fmt: skip
 
 
-def parse(version: str) -> tuple[int, int]:
-    """("0.24.0") -> (0, 24). Raises LlamaError, field spec.engine.version."""
+def parse(version: str) -> tuple[int, int, int]:
+    """("0.24.0") -> (0, 24, 0). Raises LlamaError, field spec.engine.version."""
     match = _VERSION.fullmatch(version.strip())
     if match is None:
         raise LlamaError(
@@ -72,7 +82,7 @@ def parse(version: str) -> tuple[int, int]:
             field="spec.engine.version",
             fix=f"Write it as {DEFAULT_VLLM_VERSION}",
         )
-    return int(match[1]), int(match[2])
+    return int(match[1]), int(match[2]), int(match[3] or 0)
 
 
 def engine_of(version: str) -> Engine:
@@ -85,6 +95,20 @@ def engine_of(version: str) -> Engine:
         f"vLLM {version} is older than 0.2 and cannot be planned for",
         field="spec.engine.version",
         fix=f"Use {DEFAULT_VLLM_VERSION}",
+    )
+
+
+def check_architecture(architecture: str, version: str) -> None:
+    """Raises PlanRefused (ModelNotServable) for a model that the version does not know yet."""
+    since = _SINCE.get(architecture, ())
+    if parse(version) >= since:
+        return
+    first = ".".join(map(str, since))
+    raise PlanRefused(
+        "ModelNotServable",
+        f"vLLM {version} does not know {architecture}, which came with {first}",
+        field="spec.engine.version",
+        fix=f"Use {first} or newer",
     )
 
 

@@ -9,14 +9,10 @@ import pytest
 
 from llama_operator.api.errors import LlamaError, UnknownModel
 from llama_operator.catalog import catalog, compile
-from llama_operator.planner.weights import formula_bytes
+from llama_operator.planner.checkpoint import checkpoint_bytes
 
 CATALOG = catalog.load()
-DENSE = [
-    each
-    for each in CATALOG
-    if each.servable and each.shape.architecture == "LlamaForCausalLM" and not each.shape.quantized
-]
+SIXTEEN_BITS = [each for each in CATALOG if each.servable and not each.shape.quantized]
 
 
 def test_it_holds_every_public_checkpoint() -> None:
@@ -36,9 +32,9 @@ def test_what_vllm_cannot_load_is_refused_with_a_reason() -> None:
     assert all(len(reason) > 30 for reason in refused.values())
 
 
-@pytest.mark.parametrize("model", DENSE, ids=lambda model: model.id)
+@pytest.mark.parametrize("model", SIXTEEN_BITS, ids=lambda model: model.id)
 def test_shapes_give_the_bytes_of_the_checkpoint(model: catalog.Model) -> None:
-    assert formula_bytes(model.shape, 2) == model.weights_bytes == 2 * model.params
+    assert checkpoint_bytes(model.shape) == model.weights_bytes == 2 * model.params
 
 
 @pytest.mark.parametrize(

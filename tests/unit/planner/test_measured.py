@@ -28,13 +28,13 @@ def test_fits_or_not_as_it_was(case: Case) -> None:
 )
 def test_kv_tokens_are_what_vllm_printed(case: Case) -> None:
     error = error_percent(case)
-    assert error is not None and abs(error) <= 0.5
+    assert error is not None and abs(error) <= 0.35
 
 
 def test_kv_tokens_are_right_on_average() -> None:
     errors = [abs(error) for case in RUNS if (error := error_percent(case)) is not None]
     assert len(errors) >= 30
-    assert sum(errors) / len(errors) <= 0.1
+    assert sum(errors) / len(errors) <= 0.03
 
 
 @pytest.mark.parametrize(
@@ -47,10 +47,11 @@ def test_each_rank_holds_what_it_held(case: Case) -> None:
     ranks = case.raw["ranks"]
     for rank, was in zip(found.ranks, (ranks[0], ranks[-1]) if staged else ranks, strict=False):
         if "weights_bytes" in was:
-            assert abs(rank.weights - was["weights_bytes"]) <= 50 * MIB
+            # FP8, and an FP8 cache with two ranks, held up to 32 MiB that nothing explains.
+            assert -33 * MIB <= rank.weights - was["weights_bytes"] <= 2 * MIB
         if "peak_activation_bytes" in was:
             # 15 layers in eager mode: the last stage's 32 MiB are not explained.
-            assert -2 * MIB <= rank.activation - was["peak_activation_bytes"] <= 33 * MIB
+            assert 0 <= rank.activation - was["peak_activation_bytes"] <= 32 * MIB
         if "cudagraph_actual_bytes" in was:
             assert 0 <= rank.graphs - was["cudagraph_actual_bytes"] <= 300 * MIB
 

@@ -157,7 +157,7 @@ def test_a_context_that_does_not_fit_says_what_would() -> None:
 def test_weights_that_do_not_fit_say_so() -> None:
     error = refused(ask("405b", gpu_count=8))
     assert error.reason == "InsufficientGPUMemory"
-    assert "weights of 94.6 GiB a GPU leave no room" in str(error)
+    assert "weights of 94.5 GiB a GPU leave no room" in str(error)
     assert error.choices == ("16",)
 
 
@@ -197,7 +197,7 @@ def test_pins_are_only_judged() -> None:
     assert found.gpu_memory_utilization == 0.92 and found.max_model_len == 32_768
     assert not found.changes
     error = refused(ask("70b", **{**pins, "max_model_len": 45_000}))
-    assert "Use at most 35344" in str(error)
+    assert "Use at most 35440" in str(error)
 
 
 def test_concurrency_asks_for_that_much_cache() -> None:
