@@ -18,6 +18,7 @@ COMPONENT: Final = "app.kubernetes.io/component"
 SERVER: Final = "server"
 PREFLIGHT: Final = "preflight"
 FETCH: Final = "fetch"
+VERIFY: Final = "verify"
 
 # Name of the LlamaDeployment or LlamaWeights that an object belongs to.
 DEPLOYMENT: Final = "llamactl.dev/deployment"

@@ -50,7 +50,10 @@ def copy_of(weights: Object) -> Copy:
     """
     spec, status = LlamaWeightsSpec.model_validate(weights["spec"]), weights["status"]
     name = weights["metadata"]["name"]
+    placed = spec.source.claim if spec.source else None
     claim = (spec.storage.claim_name if spec.storage else "") or name
+    if placed is not None and status["path"] == placed.path:
+        claim = placed.name
     return Copy(name, claim, status["path"], int(status["bytes"]))
 
 
@@ -96,7 +99,8 @@ def _other(view: DeploymentView, weights: Object) -> str:
             "it in spec.weightsRef to use it as it is"
         )
     path = weights.get("status", {}).get("path", "")
-    if path and not _PATH.match(path):
+    placed = spec.source.claim if spec.source else None
+    if path and not _PATH.match(path) and (placed is None or path != placed.path):
         return f"LlamaWeights {name} has the path {path[:100]!r}, which is not of our making"
     return ""
 

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import base64
+from dataclasses import replace
+
+from llama_operator.api import signed_url
+from llama_operator.api.signed_url import UrlRefused
 from llama_operator.api.v1alpha1 import LlamaDeploymentSpec, LlamaWeightsSpec
 from llama_operator.catalog.catalog import Catalog
 from llama_operator.reconcile import resources
 from llama_operator.reconcile.caches import Caches
 from llama_operator.reconcile.ownership import index
-from llama_operator.reconcile.snapshot import DeploymentView, Object, SecretView, WeightsView, World
+from llama_operator.reconcile.snapshot import (
+    DeploymentView,
+    Object,
+    SecretView,
+    UrlView,
+    WeightsView,
+    World,
+)
 from llama_operator.render import secret
 from llama_operator.render.inputs import Settings
 from llama_operator.render.weights import weights_name
@@ -96,24 +108,58 @@ class Gatherer:
             children=index(self._caches.children_of(meta["uid"])),
             pods=self._caches.pods_of("LlamaWeights", namespace, name),
             token=await self._token(namespace, spec, raw),
-            named_claim=await self._claim(namespace, spec, raw),
+            named_claim=await self._claim(namespace, _storage_claim(spec), raw),
+            source_claim=await self._claim(namespace, _source_claim(spec), raw),
+            url=await self._url(namespace, spec, raw),
         )
 
     async def _token(
         self, namespace: str, spec: LlamaWeightsSpec, raw: Object
     ) -> SecretView | None:
         source = spec.source.hugging_face if spec.source else None
-        done = bool(raw.get("status", {}).get("digest"))
-        if done or source is None or source.token_secret_ref is None:
+        if _done(raw) or source is None or source.token_secret_ref is None:
             return None
         return await self._secret(namespace, source.token_secret_ref.name)
 
-    async def _claim(self, namespace: str, spec: LlamaWeightsSpec, raw: Object) -> Object | None:
-        name = spec.storage.claim_name if spec.storage else ""
-        done = bool(raw.get("status", {}).get("digest"))
-        if done or not name:
+    async def _claim(self, namespace: str, name: str, raw: Object) -> Object | None:
+        if _done(raw) or not name:
             return None
         return await self._find(resources.CLAIMS, namespace, name)
+
+    async def _url(self, namespace: str, spec: LlamaWeightsSpec, raw: Object) -> UrlView | None:
+        source = spec.source.meta if spec.source else None
+        if source is None or _done(raw):
+            return None
+        reference = source.url_secret_ref
+        found = await self._find(resources.SECRETS, namespace, reference.name)
+        if found is None:
+            return UrlView(reference.name)
+        data = found.get("data") or {}
+        view = UrlView(reference.name, True, frozenset(data))
+        return _read_url(view, data[reference.key]) if reference.key in data else view
+
+
+def _read_url(view: UrlView, encoded: str) -> UrlView:
+    try:
+        text = base64.b64decode(encoded).decode(errors="replace")
+        return replace(view, url=signed_url.read(text))
+    except UrlRefused as refused:
+        return replace(view, refused=refused)
+    except ValueError:
+        return view
+
+
+def _storage_claim(spec: LlamaWeightsSpec) -> str:
+    return (spec.storage.claim_name if spec.storage else "") or ""
+
+
+def _source_claim(spec: LlamaWeightsSpec) -> str:
+    origin = spec.source.claim if spec.source else None
+    return origin.name if origin else ""
+
+
+def _done(raw: Object) -> bool:
+    return bool(raw.get("status", {}).get("digest"))
 
 
 def _alive(users: list[Object]) -> set[str]:

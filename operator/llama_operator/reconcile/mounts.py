@@ -16,7 +16,9 @@ def of_weights(raw: Object) -> str:
     """Where a LlamaWeights lies, as an index value; empty until it has a place."""
     status = raw.get("status", {})
     claim, path = status.get("claimName", ""), status.get("path", "")
-    return f"{raw['metadata']['namespace']}/{claim}/{path}" if claim and path else ""
+    # The files of a user may lie at the root of a claim, whose path is empty.
+    known = claim and "path" in status
+    return f"{raw['metadata']['namespace']}/{claim}/{path}" if known else ""
 
 
 def of_server(server: Object) -> list[str]:

@@ -11,6 +11,7 @@ from llama_operator.api.conditions import Condition, Status
 from llama_operator.api.errors import LlamaError, PlanRefused
 from llama_operator.api.quantity import MIB, parse_bytes
 from llama_operator.api.v1alpha1 import LlamaDeploymentSpec
+from llama_operator.api.wire import as_dict
 from llama_operator.catalog.catalog import Catalog, Model, Shape
 from llama_operator.planner import gpus, versions
 from llama_operator.planner.plan import Gpu, Plan, Request, plan
@@ -120,11 +121,12 @@ def known_shape(
 
 
 def _other_repo(spec: LlamaDeploymentSpec, model: Model, weights: Object | None) -> bool:
-    source = spec.source.hugging_face if spec.source else None
-    repo = (source.repo or "") if source else ""
+    source = as_dict(spec.source)
     if spec.weights_ref is not None:
-        named = (weights or {}).get("spec", {}).get("source") or {}
-        repo = (named.get("huggingFace") or {}).get("repo") or ""
+        source = (weights or {}).get("spec", {}).get("source") or {}
+    if source.get("claim"):
+        return True  # what lies there is known once it was looked at
+    repo = (source.get("huggingFace") or {}).get("repo") or ""
     return bool(repo) and repo != model.hf_repo
 
 

@@ -11,7 +11,14 @@ from pydantic import ValidationError
 from llama_operator.api import labels
 from llama_operator.api.conditions import Condition, merge
 from llama_operator.api.v1alpha1 import API_VERSION
-from llama_operator.reconcile import decide, decide_weights, resources, status, status_weights
+from llama_operator.reconcile import (
+    decide,
+    decide_weights,
+    resources,
+    status,
+    status_weights,
+    usage,
+)
 from llama_operator.reconcile.actions import Action, Failure, SetFinalizer
 from llama_operator.reconcile.apply import Applier
 from llama_operator.reconcile.caches import Caches
@@ -174,7 +181,7 @@ class WeightsReconciler:
         if complete and self._caches.users_of(owner.namespace, owner.name):
             return Result()
         if self._caches.runners_of(raw):
-            return Result(requeue_after=decide_weights.RELEASE_POLL_SECONDS)
+            return Result(requeue_after=usage.RELEASE_POLL_SECONDS)
         off = SetFinalizer(owner.namespace, owner.name, owner.uid, present=False)
         await Applier(self._api, owner).run([off])
         return Result()

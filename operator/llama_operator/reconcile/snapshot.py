@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from llama_operator.api.signed_url import SignedUrl, UrlRefused
 from llama_operator.api.v1alpha1 import LlamaDeploymentSpec, LlamaWeightsSpec
 from llama_operator.catalog.catalog import Catalog
 from llama_operator.render.inputs import Owner, Settings
@@ -23,6 +24,17 @@ class SecretView:
     entries: frozenset[str] = frozenset()
     owner_uids: frozenset[str] = frozenset()
     owner_names: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class UrlView:
+    """What a Secret holds as Meta's signed URL: the URL as read, or why it cannot be."""
+
+    name: str
+    exists: bool = False
+    entries: frozenset[str] = frozenset()
+    url: SignedUrl | None = None
+    refused: UrlRefused | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +81,10 @@ class WeightsView:
     token: SecretView | None = None
     # The claim that spec.storage.claimName names, where it names one.
     named_claim: Object | None = None
+    # The claim of spec.source.claim, where there is one.
+    source_claim: Object | None = None
+    # What the Secret with Meta's URL holds, for a source that needs one.
+    url: UrlView | None = None
 
     @property
     def owner(self) -> Owner:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from llama_operator.api.conditions import Condition, merge
 from llama_operator.reconcile.actions import Failure
-from llama_operator.reconcile.decide_weights import WeightsDecision
+from llama_operator.reconcile.findings import WeightsDecision
 from llama_operator.reconcile.snapshot import Object, WeightsView
 
 _USERS_SHOWN = 32
@@ -16,7 +16,7 @@ def build(
 ) -> Object:
     """The whole status but for `progress`, which is the fetch Job's own."""
     generation = int(view.raw["metadata"].get("generation", 0))
-    conditions = _conditions(decision, failure)
+    conditions = _conditions(decision, failure, converted=_is_converted(view, decision))
     old = view.status.get("conditions", [])
     return {
         "observedGeneration": generation,
@@ -27,8 +27,18 @@ def build(
     }
 
 
-def _conditions(decision: WeightsDecision, failure: Failure | None) -> list[Condition]:
-    parts = [_part(kind, decision) for kind in _ORDER]
+def _is_converted(view: WeightsView, decision: WeightsDecision) -> bool:
+    source = view.spec.source
+    if source is None:
+        return False
+    placed = source.claim is not None and decision.facts.get("path") != source.claim.path
+    return source.meta is not None or placed
+
+
+def _conditions(
+    decision: WeightsDecision, failure: Failure | None, *, converted: bool
+) -> list[Condition]:
+    parts = [_part(kind, decision, converted) for kind in _ORDER]
     if failure is not None:
         return [Condition("Ready", "False", failure.reason, failure.message), *parts]
     unmet = [part for status in ("False", "Unknown") for part in parts if part.status == status]
@@ -38,14 +48,19 @@ def _conditions(decision: WeightsDecision, failure: Failure | None) -> list[Cond
     return [Condition("Ready", "True", "Published", "The copy is complete and verified"), *parts]
 
 
-def _part(kind: str, decision: WeightsDecision) -> Condition:
+def _part(kind: str, decision: WeightsDecision, converted: bool) -> Condition:
     found = decision.conditions.get(kind)
     if found is not None:
         return found
     done = bool(decision.facts.get("digest"))
+    if done and converted and kind == "Converted":
+        return _CONVERTED
     return _DONE[kind] if done else Condition(kind, "Unknown", "Pending", _WAITS[kind])
 
 
+_CONVERTED = Condition(
+    "Converted", "True", "Complete", "Meta's files were converted to safetensors"
+)
 _DONE = {
     "Accessible": Condition("Accessible", "True", "Authorized", "The source could be read"),
     "VolumeReady": Condition("VolumeReady", "True", "Bound", "The claim holds the copy"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from llama_operator.api.conditions import Condition
 from llama_operator.api.quantity import human_bytes, parse_bytes
 from llama_operator.reconcile.snapshot import Object, WeightsView
+from llama_operator.reconcile.source import claim_of, missing_claim
 from llama_operator.render.inputs import Fetching
 
 _DEFAULT = "storageclass.kubernetes.io/is-default-class"
@@ -17,7 +18,11 @@ def volume_condition(view: WeightsView, fetching: Fetching) -> Condition:
     found = (
         view.named_claim if named else view.children.get(("PersistentVolumeClaim", fetching.claim))
     )
-    needed = int(view.status.get("bytes", 0))
+    needed = fetching.needed
+    if not fetching.claim:
+        return missing_claim(view) or Condition(
+            "VolumeReady", "True", "Bound", f"The files lie on {fetching.origin.said}"
+        )
     if found is not None:
         return _claim_condition(found, needed, "claimName" if named else "size")
     if named:
@@ -37,7 +42,8 @@ def lost_claim(view: WeightsView) -> Condition | None:
     Only a claim of our own is watched; one that the user named is the user's.
     """
     named = view.spec.storage.claim_name if view.spec.storage else ""
-    if named or ("PersistentVolumeClaim", view.owner.name) in view.children:
+    placed = claim_of(view) != view.owner.name
+    if named or placed or ("PersistentVolumeClaim", view.owner.name) in view.children:
         return None
     return _bad(
         "ClaimMissing",

@@ -7,6 +7,7 @@ from typing import Any
 
 from llama_operator.api.v1alpha1 import LlamaDeploymentSpec, LlamaWeightsSpec
 from llama_operator.planner.plan import Plan
+from llama_operator.render.origins import Origin
 
 Object = dict[str, Any]
 
@@ -58,17 +59,18 @@ class Serving:
 
 @dataclass(frozen=True)
 class Fetching:
-    """A LlamaWeights and what is known of it so far."""
+    """A LlamaWeights and what is known of it so far.
+
+    `needed` are the bytes that the claim must hold, originals included; `claim` is "" where
+    nothing is written, as for files that lie on a claim of the user already.
+    """
 
     owner: Owner
     spec: LlamaWeightsSpec
-    repo: str
-    endpoint: str = ""
-    token_secret: str = ""
-    token_key: str = "token"  # noqa: S105 - the name of an entry, not a token
-    token_optional: bool = True
+    origin: Origin
     commit: str = ""
     path: str = ""
     claim: str = ""
     claim_bytes: int = 0
+    needed: int = 0
     settings: Settings = field(default_factory=Settings)

@@ -1,4 +1,4 @@
-"""The two Jobs of a copy: a preflight without a volume, then the fetch.
+"""The Jobs of a copy: a preflight without a volume, the fetch, and later looks at every byte.
 
 The preflight asks for access, the commit, the bytes and the shape, so that the claim can be
 sized and a layout planned before anything is reserved. Exit code 1 means that a retry cannot
@@ -12,15 +12,16 @@ from llama_operator.api.wire import as_dict
 from llama_operator.render import access
 from llama_operator.render.inputs import Fetching, Object
 from llama_operator.render.meta import child_labels, hashed_name, metadata
+from llama_operator.render.origins import SOURCE_MOUNT, Placed
 from llama_operator.render.pod import container_security, pod_security
 
 PERMANENT_EXIT = 1
 RETRIES = 6
 # A preflight says what it met at once; the operator asks again.
 PREFLIGHT_RETRIES = 0
-PREFLIGHT_ATTEMPTS = 3
-PREFLIGHT_WAIT_SECONDS = 20
 MOUNT = "/weights"
+CA_MOUNT, CA_FILE = "/etc/llama-ca", "ca.crt"
+HOME: Object = {"name": "HOME", "value": "/tmp"}  # noqa: S108
 _TMP: Object = {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108 - an emptyDir of the pod's own
 
 
@@ -51,54 +52,67 @@ def fetch(fetching: Fetching) -> Object:
     return _job(fetching, fetch_name(fetching), labels.FETCH, _fetch_pod(fetching))
 
 
-def _preflight_pod(fetching: Fetching) -> Object:
-    return _pod(fetching, _container(fetching, "preflight", _preflight_args(fetching)))
+def verify_name(fetching: Fetching, since: str) -> str:
+    """Named by its pod and by the round: the last one ended at `since`."""
+    pod = _verify_pod(fetching, "")
+    return hashed_name(fetching.owner.name, "verify", {"pod": pod, "since": since})
+
+
+def verify(fetching: Fetching, digest: str, since: str) -> Object:
+    """Every byte of the finished copy, read again."""
+    name = verify_name(fetching, since)
+    return _job(fetching, name, labels.VERIFY, _verify_pod(fetching, digest))
 
 
 def _fetch_pod(fetching: Fetching) -> Object:
-    container = _container(fetching, "fetch", _fetch_args(fetching))
-    container["volumeMounts"] = [_TMP, {"name": "weights", "mountPath": MOUNT}]
+    origin = fetching.origin
+    args = [*origin.bring(f"{MOUNT}/{fetching.path}", fetching.commit), _progress(fetching)]
+    if not isinstance(origin, Placed):
+        args += _limits(fetching)
+    return _working_pod(fetching, "fetch", args, read_only=False)
+
+
+def _verify_pod(fetching: Fetching, digest: str) -> Object:
+    origin = fetching.origin
+    if isinstance(origin, Placed) and not origin.converts:
+        known = [f"--digest={digest}"] if digest else []
+        args = ["adopt", origin.place, *known]
+    else:
+        args = ["verify", f"{MOUNT}/{fetching.path}"]
+    return _working_pod(fetching, "verify", [*args, _progress(fetching)], read_only=True)
+
+
+def _working_pod(fetching: Fetching, name: str, args: list[str], *, read_only: bool) -> Object:
+    container = _container(fetching, name, args)
+    if name == "verify":
+        container["env"] = [HOME]  # nobody is asked, so no credential goes along
+    if fetching.claim:
+        mount: Object = {"name": "weights", "mountPath": MOUNT}
+        container["volumeMounts"].append({**mount, "readOnly": True} if read_only else mount)
     container["resources"] = _fetch_resources(fetching)
     pod = _pod(fetching, container)
     pod["serviceAccountName"] = access.account_name(fetching)
     pod["automountServiceAccountToken"] = True
-    claim = {"claimName": fetching.claim}
-    pod["volumes"] = [*pod["volumes"], {"name": "weights", "persistentVolumeClaim": claim}]
+    if fetching.claim:
+        claim: Object = {"claimName": fetching.claim}
+        pod["volumes"].append({"name": "weights", "persistentVolumeClaim": claim})
     return pod
 
 
-def _preflight_args(fetching: Fetching) -> list[str]:
-    source = fetching.spec.source.hugging_face if fetching.spec.source else None
-    revision = source.revision if source else "main"
-    return [
-        "preflight",
-        f"--repo={fetching.repo}",
-        f"--revision={revision}",
-        f"--retries={PREFLIGHT_ATTEMPTS}",
-        f"--rate-limit-wait={PREFLIGHT_WAIT_SECONDS}",
-        *_endpoint(fetching),
-    ]
+def _preflight_pod(fetching: Fetching) -> Object:
+    return _pod(fetching, _container(fetching, "preflight", fetching.origin.look()))
 
 
-def _fetch_args(fetching: Fetching) -> list[str]:
-    owner, spec = fetching.owner, fetching.spec
-    args = [
-        "fetch",
-        f"--repo={fetching.repo}",
-        f"--commit={fetching.commit}",
-        f"--dest={MOUNT}/{fetching.path}",
-        f"--connections={spec.fetch.connections}",
-        f"--progress-object={owner.namespace}/{owner.name}",
-        *_endpoint(fetching),
-    ]
-    if spec.fetch.max_bytes_per_second:
-        args.append(f"--max-bytes-per-second={spec.fetch.max_bytes_per_second}")
-    return args
+def _progress(fetching: Fetching) -> str:
+    owner = fetching.owner
+    return f"--progress-object={owner.namespace}/{owner.name}"
 
 
-def _endpoint(fetching: Fetching) -> list[str]:
-    endpoint = fetching.endpoint or fetching.settings.hf_endpoint
-    return [f"--endpoint={endpoint}"] if endpoint else []
+def _limits(fetching: Fetching) -> list[str]:
+    spec = fetching.spec.fetch
+    most = spec.max_bytes_per_second
+    limit = [f"--max-bytes-per-second={most}"] if most else []
+    return [f"--connections={spec.connections}", *limit]
 
 
 def _fetch_resources(fetching: Fetching) -> Object:
@@ -107,12 +121,12 @@ def _fetch_resources(fetching: Fetching) -> Object:
 
 
 def _container(fetching: Fetching, name: str, args: list[str]) -> Object:
-    return {
+    container: Object = {
         "name": name,
         "image": fetching.settings.weights_image,
         "command": ["llama-weights"],
         "args": args,
-        "env": [{"name": "HOME", "value": "/tmp"}, *_token(fetching)],  # noqa: S108
+        "env": [HOME, *fetching.origin.env()],
         "resources": {
             "requests": {"cpu": "100m", "memory": "128Mi"},
             "limits": {"memory": "512Mi"},
@@ -120,17 +134,13 @@ def _container(fetching: Fetching, name: str, args: list[str]) -> Object:
         "securityContext": container_security(),
         "volumeMounts": [_TMP],
     }
-
-
-def _token(fetching: Fetching) -> list[Object]:
-    if not fetching.token_secret:
-        return []
-    reference = {
-        "name": fetching.token_secret,
-        "key": fetching.token_key,
-        "optional": fetching.token_optional,
-    }
-    return [{"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": reference}}]
+    if fetching.spec.ca_bundle:
+        container["env"].append({"name": "SSL_CERT_FILE", "value": f"{CA_MOUNT}/{CA_FILE}"})
+        container["volumeMounts"].append({"name": "ca", "mountPath": CA_MOUNT, "readOnly": True})
+    if isinstance(fetching.origin, Placed):
+        mount = {"name": "source", "mountPath": SOURCE_MOUNT, "readOnly": True}
+        container["volumeMounts"].append(mount)
+    return container
 
 
 def _pod(fetching: Fetching, container: Object) -> Object:
@@ -147,9 +157,21 @@ def _pod(fetching: Fetching, container: Object) -> Object:
         "enableServiceLinks": False,
         "securityContext": pod_security(),
         "containers": [container],
-        "volumes": [{"name": "tmp", "emptyDir": {}}],
+        "volumes": [{"name": "tmp", "emptyDir": {}}, *_volumes(fetching)],
         **{key: value for key, value in placement.items() if value},
     }
+
+
+def _volumes(fetching: Fetching) -> list[Object]:
+    found: list[Object] = []
+    bundle, origin = fetching.spec.ca_bundle, fetching.origin
+    if bundle:
+        items = [{"key": bundle.key, "path": CA_FILE}]
+        found.append({"name": "ca", "configMap": {"name": bundle.config_map_name, "items": items}})
+    if isinstance(origin, Placed):
+        claim = {"claimName": origin.claim, "readOnly": True}
+        found.append({"name": "source", "persistentVolumeClaim": claim})
+    return found
 
 
 def _job(fetching: Fetching, name: str, component: str, pod: Object) -> Object:

@@ -29,7 +29,13 @@ def preflight_objects(fetching: Fetching) -> list[Object]:
 def claim_objects(fetching: Fetching) -> list[Object]:
     """The claim of a copy, unless the user names one."""
     named = fetching.spec.storage and fetching.spec.storage.claim_name
-    return [] if named else [stamped(claim.claim(fetching))]
+    return [] if named or not fetching.claim else [stamped(claim.claim(fetching))]
+
+
+def verify_objects(fetching: Fetching, digest: str, since: str) -> list[Object]:
+    """What reads a finished copy again."""
+    rights = [stamped(obj) for obj in access.access(fetching)]
+    return [*rights, stamped(jobs.verify(fetching, digest, since))]
 
 
 def fetch_objects(fetching: Fetching) -> list[Object]:

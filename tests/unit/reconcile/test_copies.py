@@ -21,9 +21,10 @@ from llama_operator.reconcile.actions import Apply, Delete, SetFinalizer
 from llama_operator.reconcile.caches import Caches
 from llama_operator.reconcile.copies import copy_of
 from llama_operator.reconcile.decide import Decision, decide
-from llama_operator.reconcile.decide_weights import RELEASE_POLL_SECONDS
 from llama_operator.reconcile.decide_weights import decide as decide_weights
 from llama_operator.reconcile.source import copy_path
+from llama_operator.reconcile.usage import RELEASE_POLL_SECONDS
+from llama_operator.render.origins import Hub
 
 Object = dict[str, Any]
 
@@ -99,8 +100,11 @@ def test_a_path_of_another_form_is_not_mounted(path: str) -> None:
 
 
 def test_a_mirror_has_its_own_directory() -> None:
-    first = copy_path("m", "a/b", COMMIT)
-    assert first != copy_path("m", "a/b", COMMIT, "https://mirror.example.com")
+    mirror = Hub("a/b", endpoint="https://mirror.example.com")
+    first, second = (
+        copy_path("m", {**each.identity, "commit": COMMIT}) for each in (Hub("a/b"), mirror)
+    )
+    assert first != second
 
 
 # -- in use: asked for, or still mounted ---------------------------------------------------------

@@ -9,7 +9,9 @@ from tests.unit.reconcile.test_results import SHAPE
 from llama_operator.api import labels
 from llama_operator.reconcile import status_weights
 from llama_operator.reconcile.actions import Apply, ClearProgress, Delete, SetFinalizer
-from llama_operator.reconcile.decide_weights import RETRY_SECONDS, WeightsDecision, decide
+from llama_operator.reconcile.decide_weights import decide
+from llama_operator.reconcile.findings import WeightsDecision
+from llama_operator.reconcile.outcome import RETRY_SECONDS
 from llama_operator.reconcile.snapshot import SecretView
 
 Object = dict[str, Any]
@@ -181,14 +183,6 @@ def test_the_shared_token_goes_to_the_operators_own_endpoint_only() -> None:
     assert "HF_TOKEN" in names(weights())
     elsewhere = weights(source={"huggingFace": {"endpoint": "https://mirror.example.com"}})
     assert "HF_TOKEN" not in names(elsewhere)
-
-
-def test_metas_source_is_refused_in_words() -> None:
-    raw = weights(source={"meta": {"urlSecretRef": {"name": "url"}}})
-    decision = decide(weights_view(raw))
-    assert decision.conditions["Converted"].reason == "FormatUnsupported"
-    status = status_weights.build(weights_view(raw), decision, None, ENDED)
-    assert status["conditions"][0]["reason"] == "FormatUnsupported"
 
 
 def test_use_is_counted_and_held_by_a_finalizer() -> None:

@@ -8,7 +8,8 @@ from tests.unit.reconcile.test_decide_weights import ENDED, accessible, ended, j
 
 from llama_operator.reconcile import status_weights
 from llama_operator.reconcile.actions import Delete
-from llama_operator.reconcile.decide_weights import RETRY_SECONDS, decide
+from llama_operator.reconcile.decide_weights import decide
+from llama_operator.reconcile.outcome import RETRY_SECONDS
 
 Object = dict[str, Any]
 

@@ -4,7 +4,8 @@ from tests.support.builders import DIGEST, weights, weights_view
 from tests.unit.reconcile.test_decide_weights import accessible, applied, job_of
 
 from llama_operator.reconcile import status_weights
-from llama_operator.reconcile.decide_weights import WeightsDecision, decide
+from llama_operator.reconcile.decide_weights import decide
+from llama_operator.reconcile.findings import WeightsDecision
 
 Object = dict[str, Any]
 

@@ -1,0 +1,60 @@
+"""What became of a Job: its pods, its last words, and when to try again."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from llama_operator.diagnose import pods as diagnose
+from llama_operator.reconcile import results
+from llama_operator.reconcile.findings import WeightsDecision
+from llama_operator.reconcile.ownership import delete
+from llama_operator.reconcile.snapshot import Object, WeightsView
+from llama_operator.reconcile.source import ended
+
+RETRY_SECONDS = 60.0
+SECRET_POLL_SECONDS = 10.0
+# Only another URL helps, and each try would use up one of its downloads.
+WAIT_FOR_URL = ("URLExpired", "URLExhausted", "URLInvalid", "URLWrongFamily")
+
+
+def of_job(
+    view: WeightsView,
+    job: Object,
+    condition: str,
+    needed: tuple[str, ...],
+    decision: WeightsDecision,
+) -> results.Result | None:
+    """What the Job's last attempt said; a Job that failed for good is replaced after a while."""
+    result = results.read(_pods_of(view, job), condition, needed)
+    failed = result is None or result.failure is not None
+    if failed and result and result.failure and result.failure.reason in WAIT_FOR_URL:
+        decision.again(SECRET_POLL_SECONDS)
+    elif failed and ended(job):
+        _again(view, job, decision)
+    return result if ended(job) or (result and result.failure) else None
+
+
+def why_it_waits(view: WeightsView, job: Object) -> str:
+    """Why the pods of a Job do not run; "" where they do, or nothing is known."""
+    cause = diagnose.not_started(_pods_of(view, job), diagnose.JOB_IMAGE)
+    return f"The Job does not start. {cause.message}" if cause else ""
+
+
+def _pods_of(view: WeightsView, job: Object) -> list[Object]:
+    uid = job["metadata"]["uid"]
+    return [
+        pod
+        for pod in view.pods
+        if any(ref.get("uid") == uid for ref in pod["metadata"].get("ownerReferences", ()))
+    ]
+
+
+def _again(view: WeightsView, job: Object, decision: WeightsDecision) -> None:
+    conditions = job.get("status", {}).get("conditions", ())
+    over = max((c.get("lastTransitionTime", "") for c in conditions), default="")
+    since = datetime.fromisoformat(over) if over else view.world.now
+    left = RETRY_SECONDS - (view.world.now - since).total_seconds()
+    if left <= 0:
+        decision.actions.append(delete(job))
+    else:
+        decision.again(left)

@@ -1,0 +1,77 @@
+"""A finished copy, read again by its schedule: bytes on a disk change without telling anybody.
+
+The servers go on whatever is found: they have the weights in memory. The condition says what was
+found until a later round finds otherwise.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from llama_operator.api.conditions import Condition
+from llama_operator.reconcile import outcome, source
+from llama_operator.reconcile.findings import WeightsDecision, stamp
+from llama_operator.reconcile.ownership import converge
+from llama_operator.reconcile.snapshot import Object, WeightsView
+from llama_operator.render import jobs, render
+
+_DAY = 86_400.0
+PERIODS = {"Daily": _DAY, "Weekly": 7 * _DAY, "Monthly": 30 * _DAY}
+
+
+def judge(view: WeightsView, decision: WeightsDecision) -> None:
+    """Start a round that is due, and take over what it has found."""
+    since = str(view.status.get("lastVerifiedAt", ""))
+    _keep(view, decision)
+    period = PERIODS.get(view.spec.verify.schedule)
+    if period is None:
+        return
+    if not since:  # published by a version that did not write it down
+        decision.facts["lastVerifiedAt"] = stamp(view.world.now)
+        return
+    left = period - (view.world.now - datetime.fromisoformat(since)).total_seconds()
+    if left > 0:
+        decision.again(left)
+        return
+    fetching = source.finished(view)
+    name = jobs.verify_name(fetching, since)
+    job = view.children.get(("Job", name))
+    if job is None:
+        digest = str(view.status["digest"])
+        decision.actions += converge(render.verify_objects(fetching, digest, since), view.children)
+    else:
+        _take_over(view, job, decision)
+
+
+def current(view: WeightsView) -> str:
+    """Name of the Job of the present round, which is not to be cleared away."""
+    if view.spec.verify.schedule == "Never":
+        return ""
+    return jobs.verify_name(source.finished(view), str(view.status.get("lastVerifiedAt", "")))
+
+
+def _take_over(view: WeightsView, job: Object, decision: WeightsDecision) -> None:
+    result = outcome.of_job(view, job, "Verified", ("digest",), decision)
+    if result is None:
+        return
+    failure = result.failure
+    if failure is None and result.values["digest"] != view.status["digest"]:
+        failure = Condition(
+            "Verified",
+            "False",
+            "ChecksumMismatch",
+            "The manifest of the copy is another than the one that was published",
+        )
+    if failure is not None and failure.type != "Verified":
+        return  # it could not look; it is tried again
+    decision.facts["lastVerifiedAt"] = stamp(view.world.now)
+    if failure is not None:
+        decision.conditions["Verified"] = failure
+    else:
+        decision.conditions.pop("Verified", None)
+
+
+def _keep(view: WeightsView, decision: WeightsDecision) -> None:
+    for found in view.status.get("conditions", ()):
+        if found["type"] == "Verified" and found["status"] == "False":
+            decision.say("Verified", "False", found["reason"], found["message"])
