@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import textwrap
-from typing import Any
 
 import click
 
 from llama_operator.planner.delivery import HEADROOM, SMALLEST_VOLUME, Delivery
-from llama_operator.planner.plan import Request
-from llama_operator.planner.speed import PROMPT
+from llama_operator.planner.plan import Host, Request
+from llama_operator.planner.speed import PROMPT, Speed
 from llamactl.asking import options
 from llamactl.candidates import RULES, Answer, Candidate
 from llamactl.membar import PARTS, bar
@@ -18,33 +17,41 @@ from llamactl.source import Source
 from llamactl.table import Column, pairs, render
 from llamactl.units import bytes_text, duration, rate_text
 
-BAR_CELLS = 14
+BAR_CELLS = 12
 COLUMNS = (
     Column("FITS"),
     Column("GPU"),
     Column("GPUS", right=True),
-    Column("TP", right=True),
-    Column("PP", right=True, optional=True),
-    Column("CONTEXT", right=True),
-    Column("KV TOKENS", right=True),
+    Column("TPxPP", right=True),
+    Column("CONTEXT x N", right=True),
     Column("MEMORY", optional=True),
     Column("TOK/S", right=True, optional=True),
-    Column("TOGETHER", right=True, optional=True),
+    Column("FIRST", right=True, optional=True),
+    Column("ALL", right=True, optional=True),
+    Column("KV TOKENS", right=True, optional=True),
 )
 LEGEND = (
-    f"Memory of one GPU: {', '.join(f'{letter} {name}' for _, letter, name in PARTS)}.",
-    "TOK/S is of one request, TOGETHER of all that are planned at once; both are estimates.",
+    "CONTEXT x N: tokens of a request, and how many such requests the KV cache holds.",
+    f"MEMORY of one GPU: {', '.join(f'{letter} {name}' for _, letter, name in PARTS)}.",
+    "TOK/S of one request = 1 / (weights and cache read / bandwidth + all-reduces); ALL: of all "
+    "that are planned at once.",
+    f"FIRST token = 2 x parameters x {PROMPT} / (GPUs x FLOPS) + all-reduces + one step. These are "
+    "estimates; --explain shows their numbers.",
 )
 
 
-def text(found: Answer, source: Source, delivery: Delivery, width: int, explain: bool) -> str:
-    """The whole answer."""
+def text(
+    found: Answer, source: Source, delivery: Delivery, width: int, explain: bool, yaml: str = ""
+) -> str:
+    """The whole answer; `yaml` is the object to apply."""
     parts = [_choice(found.chosen, source, delivery, width)] if found.chosen else []
     if found.candidates:
         legend = "\n".join(_wrapped(line, width) for line in LEGEND)
         parts.append(f"{_table(found, width)}\n{legend}")
     if explain:
         parts += [_arithmetic(found, delivery, width), _reasons(found, width)]
+    if yaml:
+        parts.append(f"{click.style('To apply', bold=True)}\n{yaml}")
     return "\n\n".join(parts)
 
 
@@ -63,6 +70,7 @@ def _choice(chosen: Candidate, source: Source, delivery: Delivery, width: int) -
         ("KV cache", f"{plan.kv_tokens:,} tokens: {_concurrency(chosen)} of the full context"),
         *_memory(chosen),
         *_speed(chosen),
+        ("Each pod" if plan.nodes > 1 else "Pod", _pod(plan.host)),
         ("Disk", _disk(delivery)),
         ("Why", options(chosen.reason)),
     ]
@@ -70,7 +78,7 @@ def _choice(chosen: Candidate, source: Source, delivery: Delivery, width: int) -
 
 
 def _concurrency(chosen: Candidate) -> str:
-    return f"{chosen.plan.kv_tokens / max(1, chosen.plan.max_model_len):.1f} requests"
+    return f"{chosen.plan.full_context_requests:,.1f} requests"
 
 
 def _memory(chosen: Candidate) -> list[tuple[str, str]]:
@@ -87,6 +95,13 @@ def _speed(chosen: Candidate) -> list[tuple[str, str]]:
     together = f"{speed.batch_tokens_per_second:,.0f} for {speed.batch:,} together"
     first = f"first token after {1000 * speed.first_token_seconds:,.0f} ms ({PROMPT}-token prompt)"
     return [("Estimate", f"{one}, {together}, {first}; a roofline, not a promise")]
+
+
+def _pod(host: Host) -> str:
+    return (
+        f"{host.cpu_millis / 1000:g} cpus, {bytes_text(host.memory_bytes)} memory, "
+        f"{bytes_text(host.shm_bytes)} /dev/shm, {bytes_text(host.ephemeral_bytes)} scratch"
+    )
 
 
 def _disk(found: Delivery) -> str:
@@ -140,24 +155,24 @@ def _table(found: Answer, width: int) -> str:
 def _row(each: Candidate, is_chosen: bool) -> list[str]:
     plan = each.plan
     fits = good("chosen" if is_chosen else "yes") if each.fits else bad("no")
-    speed, together = each.speed[::2] if each.speed else (0, 0)
     gpus = f"{each.replicas} x {plan.gpus}" if each.replicas > 1 else str(plan.gpus)
     return [
         fits,
         plan.gpu_product.removeprefix("NVIDIA-").removeprefix("AMD-Instinct-") or "cpu",
         gpus,
-        str(plan.tensor_parallel),
-        str(plan.pipeline_parallel),
-        f"{plan.max_model_len:,}" if each.fits else "-",
+        f"{plan.tensor_parallel}x{plan.pipeline_parallel}",
+        f"{plan.max_model_len:,} x {plan.full_context_requests:,.1f}" if each.fits else "-",
+        bar(plan.per_gpu.to_status(), BAR_CELLS),
+        *_estimates(each.speed),
         f"{plan.kv_tokens:,}",
-        bar(_sizes(each), BAR_CELLS),
-        f"{speed:.0f}" if speed else "-",
-        f"{together:,.0f}" if together else "-",
     ]
 
 
-def _sizes(each: Candidate) -> dict[str, Any]:
-    return dict(each.plan.per_gpu.to_status())
+def _estimates(speed: Speed | None) -> tuple[str, str, str]:
+    if speed is None or not speed.tokens_per_second:
+        return "-", "-", "-"
+    first = f"{1000 * speed.first_token_seconds:,.0f} ms"
+    return f"{speed.tokens_per_second:.0f}", first, f"{speed.batch_tokens_per_second:,.0f}"
 
 
 def _reasons(found: Answer, width: int) -> str:

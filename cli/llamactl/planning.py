@@ -11,27 +11,13 @@ import click
 from llama_operator.api.errors import LlamaError, PlanRefused
 from llama_operator.planner.checkpoint import known_bytes
 from llama_operator.planner.delivery import Delivery
-from llamactl import asking, candidates, naming, output, source
+from llamactl import asking, candidates, output, plan_json, source
 from llamactl.asking import options
 from llamactl.candidates import Answer, Candidate
 from llamactl.command import WORDS
 from llamactl.errors import BadValueError, CliError, sentence
-from llamactl.resources import DEPLOYMENTS
+from llamactl.plan_yaml import manifest
 from llamactl.settings import current
-
-# option -> path in the spec, for the YAML to apply
-PINS = {
-    "max_model_len": ("sizing", "maxModelLen"),
-    "max_num_seqs": ("sizing", "maxNumSeqs"),
-    "max_num_batched_tokens": ("sizing", "maxNumBatchedTokens"),
-    "gpu_memory_utilization": ("sizing", "gpuMemoryUtilization"),
-    "dtype": ("sizing", "dtype"),
-    "quantization": ("sizing", "quantization"),
-    "kv_cache_dtype": ("sizing", "kvCacheDtype"),
-    "tensor_parallel": ("sizing", "tensorParallel"),
-    "pipeline_parallel": ("sizing", "pipelineParallel"),
-    "vllm_version": ("engine", "version"),
-}
 
 
 def run(model: str, given: Mapping[str, Any], fmt: str, explain: bool) -> bool:
@@ -61,22 +47,35 @@ def _show(
 ) -> None:
     if found is None:
         if fmt == "json":
-            output.document(_json(answer, None, ""), "json")
+            output.document(plan_json.document(answer, None, ""), "json")
         return
     delivery = _delivery(found, given)
     if fmt == "json":
-        output.document(_json(answer, delivery, found.commit), "json")
+        output.document(plan_json.document(answer, delivery, found.commit), "json")
     elif fmt == "yaml" and answer.chosen:
-        output.document(_manifest(found, answer.chosen, given), "yaml")
+        output.document(manifest(found, answer.chosen, given), "yaml")
     elif fmt == "table":
         from llamactl.plan_view import text
 
-        shown = text(answer, found, delivery, output.width(), explain)
+        yaml = output.to_yaml(manifest(found, answer.chosen, given)) if answer.chosen else ""
+        shown = text(answer, found, delivery, output.width(), explain, yaml)
         if shown:
             output.data(shown)
-        if answer.chosen:
-            output.talk("To serve it:")
-            output.hint(f"{_as_yaml()} | {current().kubectl('apply', '-f', '-')}")
+    if answer.chosen and fmt != "json":
+        _next(found, answer.chosen, fmt)
+
+
+def _next(found: source.Source, chosen: Candidate, fmt: str) -> None:
+    """What to do with the manifest, and where it cannot be applied as it is."""
+    if found.local:
+        output.talk(
+            f"spec.model is the folder's name: write the ORG/REPO that holds {found.model}."
+        )
+    if chosen.plan.nodes > 1:
+        output.talk("The operator serves one node a replica today: start vLLM on these yourself.")
+    elif fmt == "table":
+        output.talk("To serve it:")
+        output.hint(f"{_as_yaml()} | {current().kubectl('apply', '-f', '-')}")
 
 
 def _as_yaml() -> str:
@@ -90,65 +89,6 @@ def _as_yaml() -> str:
 def _delivery(found: source.Source, given: Mapping[str, Any]) -> Delivery:
     size = found.file_bytes or known_bytes(found.shape, found.weights_bytes)
     return Delivery(size, given["bandwidth"], given["read_speed"])
-
-
-def _json(answer: Answer, delivery: Delivery | None, commit: str) -> dict[str, Any]:
-    shown = [] if delivery is None else answer.candidates
-    of = {id(each): candidates.to_json(each, delivery, commit) for each in shown if delivery}
-    chosen = of[id(answer.chosen)] if answer.chosen else None
-    value: dict[str, Any] = {"chosen": chosen, "candidates": list(of.values())}
-    if answer.refused:
-        refused = answer.refused
-        value["refusal"] = {
-            "reason": refused.reason,
-            "field": refused.field,
-            "message": refused.message,
-            "fix": refused.fix,
-            "choices": list(refused.choices),
-        }
-    return value
-
-
-def _manifest(found: source.Source, chosen: Candidate, given: Mapping[str, Any]) -> dict[str, Any]:
-    spec: dict[str, Any] = {"model": found.model, "gpu": {"count": chosen.plan.gpus}}
-    if chosen.plan.gpu_product:
-        spec["gpu"]["product"] = chosen.plan.gpu_product
-    if given["gpu_memory"]:
-        spec["gpu"]["memory"] = given["gpu_memory"]
-    if chosen.request.device != "cuda":
-        spec["engine"] = {"device": chosen.request.device}
-    if found.commit:
-        # The commit that was planned: a branch may hold other weights when it is applied.
-        spec["source"] = {"huggingFace": {"revision": found.commit}}
-    for option, (part, field) in PINS.items():
-        if given.get(option) is not None:
-            spec.setdefault(part, {})[field] = given[option]
-    if given["enforce_eager"]:
-        spec.setdefault("engine", {})["enforceEager"] = True
-    _promise(spec.setdefault("sizing", {}), chosen, found.shape.max_position)
-    if not spec["sizing"]:
-        del spec["sizing"]
-    return {
-        "apiVersion": DEPLOYMENTS.api_version,
-        "kind": DEPLOYMENTS.kind,
-        "metadata": {"name": naming.from_model(found.model)},
-        "spec": spec,
-    }
-
-
-def _promise(sizing: dict[str, Any], chosen: Candidate, longest: int) -> None:
-    """What the planner chose beyond what the operator would choose by itself."""
-    plan, request = chosen.plan, chosen.request
-    if plan.max_model_len < longest:
-        sizing["maxModelLen"] = plan.max_model_len
-    if request.concurrency:
-        # A spec has no concurrency: the flags that came of it are what keeps the promise.
-        sizing["maxNumSeqs"] = plan.max_num_seqs
-        sizing["maxNumBatchedTokens"] = plan.max_num_batched_tokens
-        if plan.gpu_memory_utilization:
-            sizing["gpuMemoryUtilization"] = plan.gpu_memory_utilization
-    if request.objective != "fit":
-        sizing["objective"] = request.objective
 
 
 def _refuse(error: PlanRefused) -> None:

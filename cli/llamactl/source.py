@@ -22,7 +22,8 @@ class Source:
     """What is planned: `model` is what a spec would hold, `said` what the text was taken for.
 
     `weights_bytes` are those of the tensors, 0 where nobody knows them; `file_bytes` those of a
-    download, 0 where only the tensors are known. `commit` is set for what a hub told.
+    download, 0 where only the tensors are known. `commit` is set for what a hub told, `local`
+    for a file, whose folder is no model that a spec could name.
     """
 
     model: str
@@ -31,6 +32,7 @@ class Source:
     said: str = ""
     commit: str = ""
     file_bytes: int = 0
+    local: bool = False
 
 
 def find(text: str, revision: str | None = None) -> Source:
@@ -75,14 +77,14 @@ def _of_path(path: Path) -> Source:
     config = path / "config.json" if path.is_dir() else path
     shape = Shape.from_config(_parsed(_read(config), str(config)))
     if not path.is_dir():
-        return Source(config.parent.resolve().name, shape, 0)
+        return Source(config.parent.resolve().name, shape, 0, local=True)
     from llamactl import tensors
 
     files = _weight_files(path)
     found = {key: each for file in files for key, each in _header(file).items()}
     tensors.check(shape, found)
     size = sum(each.bytes for each in found.values())
-    return Source(path.resolve().name, shape, size, file_bytes=_sizes(files))
+    return Source(path.resolve().name, shape, size, file_bytes=_sizes(files), local=True)
 
 
 def _read(path: Path) -> bytes:

@@ -172,12 +172,19 @@ def test_the_page_fits(llamactl: Run, monkeypatch: pytest.MonkeyPatch, columns: 
     assert "chosen" in result.stdout
 
 
-def test_plan_imports_no_kubernetes() -> None:
+@pytest.mark.parametrize(
+    ("args", "forbidden"),
+    [
+        (["plan", "70b"], ["kubernetes", "pydantic", "rich", "urllib3"]),
+        (["plan", "70b", "-o", "json"], ["kubernetes", "pydantic", "rich", "urllib3", "yaml"]),
+        (["models"], ["kubernetes", "pydantic", "rich", "urllib3", "yaml"]),
+    ],
+)
+def test_what_is_offline_imports_no_kubernetes(args: list[str], forbidden: list[str]) -> None:
     code = (
         "import sys; from llamactl.app import cli\n"
-        "try: cli.main(['plan', '70b'])\n"
-        "except SystemExit: print([m for m in ('kubernetes', 'pydantic', 'rich', 'yaml',"
-        " 'urllib3') if m in sys.modules], file=sys.stderr)"
+        f"try: cli.main({args})\n"
+        f"except SystemExit: print([m for m in {forbidden} if m in sys.modules], file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.splitlines()[-1] == "[]"

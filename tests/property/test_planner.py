@@ -13,7 +13,7 @@ from llama_operator.api.errors import LlamaError, PlanRefused
 from llama_operator.catalog import catalog
 from llama_operator.catalog.shape import Shape
 from llama_operator.planner import gpus
-from llama_operator.planner.candidates import candidates
+from llama_operator.planner.candidates import decide
 from llama_operator.planner.plan import Plan, Request, plan
 
 GIB = 1 << 30
@@ -153,7 +153,9 @@ def test_more_memory_never_holds_fewer_tokens(
             max_num_seqs=256,
             max_num_batched_tokens=2048,
         )
-        return max((each.plan.kv_tokens for each in candidates(request) if each.fits), default=0)
+        return max(
+            (each.plan.kv_tokens for each in decide(request).candidates if each.fits), default=0
+        )
 
     assume(model.shape.num_attention_heads % size == 0)
     assume(planned_size(model, size))

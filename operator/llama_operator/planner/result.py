@@ -66,6 +66,11 @@ class Plan:
     enforce_eager: bool = False
     changes: tuple[str, ...] = ()
 
+    @property
+    def full_context_requests(self) -> float:
+        """Requests of the whole context that the KV cache holds at once: its tokens / context."""
+        return self.kv_tokens / self.max_model_len
+
     def to_status(self) -> dict[str, Any]:
         """The object of `status.plan`, camelCase."""
         return {

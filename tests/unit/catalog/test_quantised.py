@@ -23,7 +23,7 @@ WIDTHS = ("gate_proj", "up_proj", "down_proj")
 def config_of(model: str, **quantization: Any) -> dict[str, Any]:
     """The config.json of a catalogue model, with a quantization_config where one is given."""
     shape = CATALOG.resolve(model).shape
-    text = {
+    text: dict[str, Any] = {
         "num_hidden_layers": shape.num_layers,
         "hidden_size": shape.hidden_size,
         "num_attention_heads": shape.num_attention_heads,
@@ -38,7 +38,7 @@ def config_of(model: str, **quantization: Any) -> dict[str, Any]:
         step = shape.num_layers // shape.moe_layers
         text |= {"num_local_experts": shape.num_experts, "interleave_moe_layer_step": step}
         text["intermediate_size_mlp"] = shape.dense_intermediate_size
-    found = {"architectures": [shape.architecture], "torch_dtype": shape.dtype}
+    found: dict[str, Any] = {"architectures": [shape.architecture], "torch_dtype": shape.dtype}
     found |= {"text_config": text} if shape.num_experts else text
     return found | ({"quantization_config": quantization} if quantization else {})
 
