@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import IO, Any
 
-from llamactl import manifest, naming, output, view, waiting
+from llamactl import manifest, metaurl, naming, output, view, waiting
 from llamactl.errors import BadValueError, CliError
 from llamactl.kube import Kube, Object, open_cluster
 from llamactl.modelname import Resolved
@@ -27,6 +27,7 @@ class Deploying:
         self.given = given
         self.fmt = fmt
         self.name = naming.check(given["name"] or naming.from_model(resolved.model))
+        self.url = metaurl.take(given["meta_url_file"], resolved) if given["meta_url_file"] else ""
 
     def run(self) -> None:
         """Do as the options say."""
@@ -43,6 +44,7 @@ class Deploying:
             self._report(judged, self._verb(there, changes) + " (server dry run)")
             return
         self._store_token(kube)
+        self._store_url(kube)
         stored = kube.apply(DEPLOYMENTS, wanted, force=self.given["overwrite"])
         self._report_start(stored, self._verb(there, changes))
         if self.given["wait"]:
@@ -66,6 +68,7 @@ class Deploying:
                 namespace=namespace,
                 options=self.given,
                 token_secret=self.given["hf_token_secret"],
+                url_secret=self._url_secret if self.url else "",
                 assignments=tuple(self.given["assignments"]),
             )
         )
@@ -107,6 +110,17 @@ class Deploying:
             f"Token stored in Secret {manifest.TOKEN_SECRET}; every model of namespace "
             f"{kube.namespace} may use it."
         )
+
+    @property
+    def _url_secret(self) -> str:
+        return f"{self.name}-meta-url"
+
+    def _store_url(self, kube: Kube) -> None:
+        if self.url:
+            secret = manifest.url_secret(kube.namespace, self._url_secret, self.url)
+            # A new e-mail for the same deployment is what people come back with.
+            kube.apply(SECRETS, secret, force=True)
+            output.talk(f"URL stored in Secret {self._url_secret}.")
 
     def _report(self, obj: Object, verb: str) -> None:
         if self.fmt in ("json", "yaml"):

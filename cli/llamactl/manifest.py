@@ -17,6 +17,7 @@ from llamactl.resources import DEPLOYMENTS, SECRETS
 
 TOKEN_SECRET = "hf-token"  # noqa: S105 - the name that the operator looks for
 TOKEN_KEY = "token"  # noqa: S105 - the entry of it
+URL_KEY = "url"  # the default of spec.source.meta.urlSecretRef.key
 
 # option -> path in the spec
 FIELDS = {
@@ -40,6 +41,7 @@ class Wanted:
     namespace: str
     options: Mapping[str, Any]
     token_secret: str = ""
+    url_secret: str = ""
     assignments: tuple[str, ...] = ()
 
 
@@ -54,6 +56,8 @@ def build(wanted: Wanted) -> dict[str, Any]:
         name, _, key = wanted.token_secret.partition(":")
         reference = {"name": name, "key": key or TOKEN_KEY}
         _put(spec, ("source", "huggingFace", "tokenSecretRef"), reference)
+    if wanted.url_secret:
+        _put(spec, ("source", "meta", "urlSecretRef"), {"name": wanted.url_secret})
     setpath.apply(spec, wanted.assignments)
     _validate(spec)
     return {
@@ -66,12 +70,21 @@ def build(wanted: Wanted) -> dict[str, Any]:
 
 def token_secret(namespace: str, token: str) -> dict[str, Any]:
     """The Secret that the operator uses for the default hub, for every model of a namespace."""
+    return _secret(namespace, TOKEN_SECRET, TOKEN_KEY, token)
+
+
+def url_secret(namespace: str, name: str, url: str) -> dict[str, Any]:
+    """The Secret with the signed URL of Meta's e-mail."""
+    return _secret(namespace, name, URL_KEY, url)
+
+
+def _secret(namespace: str, name: str, key: str, value: str) -> dict[str, Any]:
     return {
         "apiVersion": SECRETS.api_version,
         "kind": SECRETS.kind,
-        "metadata": {"name": TOKEN_SECRET, "namespace": namespace},
+        "metadata": {"name": name, "namespace": namespace},
         "type": "Opaque",
-        "data": {TOKEN_KEY: base64.b64encode(token.encode()).decode()},
+        "data": {key: base64.b64encode(value.encode()).decode()},
     }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -150,6 +152,54 @@ def test_a_token_file_becomes_a_secret_and_is_never_shown(
     assert secret["metadata"]["name"] == "hf-token"  # type: ignore[index]
     assert secret["data"] == {"token": "aGZfdmVyeV9zZWNyZXQ="}
     assert yaml.safe_load(result.stdout)["kind"] == "LlamaDeployment"
+
+
+def meta_url(host: str = "llama3-1.llamameta.net", seconds: float = 3600) -> str:
+    """A URL as Meta's e-mail has it."""
+    until = {"DateLessThan": {"AWS:EpochTime": int(time.time() + seconds)}}
+    policy = {"Statement": [{"Resource": f"https://{host}/*", "Condition": until}]}
+    encoded = base64.urlsafe_b64encode(json.dumps(policy).encode()).decode().rstrip("=")
+    return f"https://{host}/*?Policy={encoded}&Signature=very-secret-signature&Key-Pair-Id=K1"
+
+
+def test_metas_url_becomes_a_secret_and_the_source(
+    llamactl: Run, cluster: Cluster, tmp_path: Path
+) -> None:
+    mail = tmp_path / "url.txt"
+    for text in (meta_url(), meta_url(seconds=7200)):  # the second is a new e-mail
+        mail.write_text(f"{text}\n")
+        result = llamactl("deploy", "8b", "--no-wait", "--meta-url-file", mail)
+        assert result.exit_code == 0, result.stderr
+        assert "very-secret" not in result.output
+        (secret,) = objects(cluster, "secret")
+        assert secret["metadata"]["name"] == "llama-3-1-8b-instruct-meta-url"  # type: ignore[index]
+        stored = base64.b64decode(secret["data"]["url"]).decode()  # type: ignore[index]
+        assert stored == text
+    (made,) = objects(cluster, "llama")
+    assert made["spec"]["source"]["meta"]["urlSecretRef"]["name"] == secret["metadata"]["name"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("model", "text", "words"),
+    [
+        ("8b", "https://example.com/", "lacks Policy"),
+        ("8b", meta_url(seconds=-60), "expired at"),
+        ("8b", meta_url("llama3-2.llamameta.net"), "is for Llama 3.2"),
+        ("llama-3.1-405b-fp8", meta_url(), "meta-llama/Llama-3.1-405B-FP8"),
+        ("org/own", meta_url(), "not in the catalogue"),
+    ],
+)
+def test_a_url_of_no_use_is_refused_before_anything_is_sent(
+    llamactl: Run, cluster: Cluster, tmp_path: Path, model: str, text: str, words: str
+) -> None:
+    mail = tmp_path / "url.txt"
+    mail.write_text(text)
+    result = llamactl("deploy", model, "--no-wait", "--meta-url-file", mail)
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert "very-secret" not in result.output
+    assert objects(cluster, "llama") == []
+    assert objects(cluster, "secret") == []
 
 
 def test_dry_runs_write_nothing(llamactl: Run, cluster: Cluster) -> None:

@@ -35,6 +35,8 @@ class Stack:
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
+        # Address of the hub, once it runs.
+        self.hub = ""
 
     def install(self) -> None:
         """Apply CRDs, account and rights, and wait until the kinds are served."""
@@ -61,6 +63,7 @@ class Stack:
             argv += ["--repo", f"{repo}={directory}"]
         self._start(HUB, argv)
         wait_for(lambda: answers(f"{address}/health"), 20, f"the hub at {address}")
+        self.hub = address
         return address
 
     def start_operator(self, hub: str, *extra: str) -> None:

@@ -17,6 +17,7 @@ from llamactl.command import Command
         "llamactl deploy 70b --gpus 8",
         "llamactl deploy meta-llama/Llama-3.2-1B-Instruct --name tiny --device cpu",
         "llamactl deploy 8b --gpu NVIDIA-L4 --max-model-len 8192 --hf-token-file ~/hf-token",
+        "llamactl deploy 8b --meta-url-file url.txt",
         "llamactl deploy 70b --set sizing.kvCacheDtype=fp8 --set 'engine.args=[--seed=1]'",
         "llamactl deploy 8b --dry-run=client > llama.yaml",
     ],
@@ -43,6 +44,11 @@ from llamactl.command import Command
     default="",
     metavar="NAME[:KEY]",
     help="Secret that already holds the token; KEY defaults to token.",
+)
+@click.option(
+    "--meta-url-file",
+    type=click.File("r"),
+    help="URL of Meta's e-mail; stored in a Secret, and the weights come from Meta. - reads stdin.",
 )
 @click.option(
     "--set",
@@ -74,6 +80,10 @@ def command(model: str, fmt: str, **given: Any) -> None:
     if given["hf_token_file"] and given["hf_token_secret"]:
         raise click.UsageError(
             "--hf-token-file makes a Secret, --hf-token-secret names one; choose"
+        )
+    if given["meta_url_file"] and (given["hf_token_file"] or given["hf_token_secret"]):
+        raise click.UsageError(
+            "--meta-url-file is for Meta's server, a token for Hugging Face; choose"
         )
     resolved = modelname.resolve(model)
     if resolved.said(model):
