@@ -24,6 +24,9 @@ VERIFY: Final = "verify"
 DEPLOYMENT: Final = "llamactl.dev/deployment"
 WEIGHTS: Final = "llamactl.dev/weights"
 
+# On servers: the claim that they mount, hashed, since a claim's name may be too long for a label.
+VOLUME: Final = "llamactl.dev/volume"
+
 # Annotation: hash of what was last applied, so that an unchanged object costs no request.
 INTENT_HASH: Final = "llamactl.dev/intent-hash"
 

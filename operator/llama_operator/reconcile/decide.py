@@ -7,11 +7,11 @@ refused, and what runs is left alone by a refusal.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from llama_operator.api.conditions import Condition
 from llama_operator.api.reserved import reserved_args, reserved_env
-from llama_operator.reconcile import planning
+from llama_operator.reconcile import planning, reach
 from llama_operator.reconcile.actions import (
     LEFTOVER_RETRY_SECONDS,
     Action,
@@ -49,6 +49,8 @@ def decide(view: DeploymentView) -> Decision:
     condition = weights_condition(view)
     if not judgement.wanted:
         return Decision(judgement, condition if view.weights else _NOT_WANTED)
+    if judgement.plan is not None and condition.status == "True":
+        condition = reach.too_many(view, judgement.plan) or condition
     blocked = _blocked(view)
     ready = judgement.plan is not None and condition.status == "True"
     desired = render.serving_objects(serving(view, judgement)) if ready else []
@@ -149,7 +151,7 @@ def serving(view: DeploymentView, judgement: planning.Judgement) -> Serving:
         owner=view.owner,
         spec=view.spec,
         plan=judgement.plan,
-        weights=copy_of(view.weights),
+        weights=replace(copy_of(view.weights), one_node=reach.one_node(view)),
         image=planning.engine_image(view.spec),
         vllm_version=planning.engine_version(view.spec),
         settings=view.world.settings,

@@ -9,7 +9,7 @@ from llama_operator.api import signed_url
 from llama_operator.api.signed_url import UrlRefused
 from llama_operator.api.v1alpha1 import LlamaDeploymentSpec, LlamaWeightsSpec
 from llama_operator.catalog.catalog import Catalog
-from llama_operator.reconcile import resources
+from llama_operator.reconcile import reach, resources
 from llama_operator.reconcile.caches import Caches
 from llama_operator.reconcile.ownership import index
 from llama_operator.reconcile.snapshot import (
@@ -59,15 +59,21 @@ class Gatherer:
         spec = LlamaDeploymentSpec.model_validate(raw["spec"])
         meta = raw["metadata"]
         namespace, name = meta["namespace"], meta["name"]
+        weights = self._caches.weights.store.get(namespace, weights_name(spec))
         return DeploymentView(
             raw=raw,
             spec=spec,
             world=self.world(),
-            weights=self._caches.weights.store.get(namespace, weights_name(spec)),
+            weights=weights,
             children=index(self._caches.children_of(meta["uid"])),
             pods=self._caches.pods_of("LlamaDeployment", namespace, name),
             key=await self._key(namespace, name, spec),
+            claim=await self._claim_of_copy(namespace, weights),
         )
+
+    async def _claim_of_copy(self, namespace: str, weights: Object | None) -> Object | None:
+        name = reach.claim_name(weights) if weights else ""
+        return await self._find(resources.CLAIMS, namespace, name) if name else None
 
     async def _key(self, namespace: str, name: str, spec: LlamaDeploymentSpec) -> SecretView | None:
         if spec.auth.mode != "APIKey":

@@ -59,6 +59,8 @@ class DeploymentView:
     children: Mapping[tuple[str, str], Object] = field(default_factory=dict)
     pods: tuple[Object, ...] = ()
     key: SecretView | None = None
+    # The claim of the copy, where the user has named one.
+    claim: Object | None = None
 
     @property
     def owner(self) -> Owner:

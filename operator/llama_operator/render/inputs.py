@@ -36,12 +36,16 @@ class Settings:
 
 @dataclass(frozen=True)
 class Copy:
-    """A verified copy of a checkpoint on a claim, as a server mounts it."""
+    """A verified copy of a checkpoint on a claim, as a server mounts it.
+
+    `one_node`: all pods that mount the claim must be on one node.
+    """
 
     name: str
     claim: str
     path: str
     bytes: int
+    one_node: bool = False
 
 
 @dataclass(frozen=True)

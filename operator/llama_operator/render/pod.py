@@ -13,7 +13,7 @@ from llama_operator.api import labels
 from llama_operator.api.quantity import format_bytes
 from llama_operator.render import env, flags, probes, resources
 from llama_operator.render.inputs import Object, Serving
-from llama_operator.render.meta import child_labels
+from llama_operator.render.meta import child_labels, digest
 
 USER_ID = 10001
 CONTAINER = "engine"
@@ -30,7 +30,7 @@ def model_dir(serving: Serving) -> str:
 def template(serving: Serving) -> Object:
     """The pod template of a server."""
     user = serving.spec.pod_metadata
-    own = child_labels(serving.owner, labels.SERVER)
+    own = {**child_labels(serving.owner, labels.SERVER), labels.VOLUME: _volume(serving)}
     meta: Object = {"labels": {**user.labels, **own}}
     if user.annotations:
         meta["annotations"] = dict(user.annotations)
@@ -126,13 +126,35 @@ def _placement(serving: Serving) -> Object:
     spec, scheduling = serving.spec, serving.spec.scheduling
     wanted: Object = {
         "nodeSelector": resources.node_selector(spec, serving.plan.gpu_product),
-        "affinity": scheduling.affinity,
+        "affinity": _affinity(serving),
         "topologySpreadConstraints": resources.spread(serving),
         "priorityClassName": scheduling.priority_class_name,
         "schedulerName": scheduling.scheduler_name,
         "runtimeClassName": spec.runtime_class_name,
     }
     return {key: value for key, value in wanted.items() if value}
+
+
+def _volume(serving: Serving) -> str:
+    return digest({"claim": serving.weights.claim})
+
+
+def _affinity(serving: Serving) -> Object:
+    """The user's, and beside other pods with the claim where only one node can mount it.
+
+    Kubernetes lets the first such pod go anywhere: its own labels fulfil the term.
+    """
+    user = serving.spec.scheduling.affinity
+    if not serving.weights.one_node:
+        return dict(user)
+    together = {
+        "labelSelector": {"matchLabels": {labels.VOLUME: _volume(serving)}},
+        "topologyKey": "kubernetes.io/hostname",
+    }
+    pods = dict(user.get("podAffinity", {}))
+    terms = [*pods.get("requiredDuringSchedulingIgnoredDuringExecution", ()), together]
+    pods["requiredDuringSchedulingIgnoredDuringExecution"] = terms
+    return {**user, "podAffinity": pods}
 
 
 def _pull_secrets(secrets: Iterable[Object]) -> Object:

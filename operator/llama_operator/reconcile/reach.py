@@ -1,0 +1,82 @@
+"""Which nodes a copy can be mounted on, and whether the servers fit there.
+
+A claim that only one node may mount does not tell the scheduler so: the second pod lands on
+another node and waits for the volume for ever. So servers of such a copy are kept together, and
+more of them than a node has GPUs for are refused before they hang.
+"""
+
+from __future__ import annotations
+
+from llama_operator.api.conditions import Condition
+from llama_operator.api.v1alpha1 import LlamaWeightsSpec
+from llama_operator.planner.plan import Plan
+from llama_operator.reconcile.snapshot import DeploymentView, Object
+
+_MANY = ("ReadWriteMany", "ReadOnlyMany")
+_ONE_POD = "ReadWriteOncePod"
+_COUNT = "nvidia.com/gpu.count"
+_FIX = (
+    "use a claim that is ReadWriteMany or ReadOnlyMany (spec.storage.accessModes, with a class "
+    "that offers it)"
+)
+
+
+def claim_name(weights: Object) -> str:
+    """The claim that the user has named for a copy, for storage or as the source; "" for none."""
+    spec = LlamaWeightsSpec.model_validate(weights["spec"])
+    placed = spec.source.claim if spec.source else None
+    if placed is not None and weights.get("status", {}).get("path") == placed.path:
+        return placed.name
+    return (spec.storage.claim_name if spec.storage else "") or ""
+
+
+def modes(view: DeploymentView) -> tuple[str, ...]:
+    """Access modes of the claim of the copy; () where they are not known."""
+    if view.weights is None:
+        return ()
+    if claim_name(view.weights):
+        found = (view.claim or {}).get("spec", {}).get("accessModes", ())
+        return tuple(str(each) for each in found)
+    storage = LlamaWeightsSpec.model_validate(view.weights["spec"]).storage
+    return tuple(storage.access_modes if storage else ()) or ("ReadWriteOnce",)
+
+
+def one_node(view: DeploymentView) -> bool:
+    """Whether all pods with this copy must run on one node."""
+    found = modes(view)
+    return bool(found) and not any(each in _MANY for each in found)
+
+
+def too_many(view: DeploymentView, plan: Plan) -> Condition | None:
+    """`WeightsReady`, where the servers that are asked for cannot all mount the copy."""
+    replicas = view.spec.replicas
+    if replicas < 2 or not one_node(view):
+        return None
+    if modes(view) == (_ONE_POD,):
+        return _unusable(
+            f"spec.replicas: the claim is {_ONE_POD}, and {replicas} replicas need it; {_FIX}"
+        )
+    room = _gpus_of_a_node(view, plan)
+    if not room or replicas * plan.gpus <= room:
+        return None
+    fitting = room // plan.gpus
+    less = f", or set spec.replicas to {fitting}" if fitting else ""
+    return _unusable(
+        f"spec.replicas: {replicas} replicas of {plan.gpus} GPUs do not fit on one node of {room}, "
+        f"and the claim is ReadWriteOnce: one node may mount it; {_FIX}{less}"
+    )
+
+
+def _gpus_of_a_node(view: DeploymentView, plan: Plan) -> int:
+    """Of the largest node with the planned GPU; 0 where no label tells."""
+    counts = [
+        int(labels[_COUNT])
+        for labels in (node["metadata"].get("labels", {}) for node in view.world.nodes)
+        if labels.get("nvidia.com/gpu.product") == plan.gpu_product
+        and labels.get(_COUNT, "").isdigit()
+    ]
+    return max(counts, default=0)
+
+
+def _unusable(message: str) -> Condition:
+    return Condition("WeightsReady", "False", "VolumeNotUsable", message)
