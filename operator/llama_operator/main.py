@@ -44,6 +44,13 @@ def main() -> None:
     "--hf-token-secret", default="hf-token", show_default=True, help="Used if it is there."
 )
 @click.option(
+    "--pod-user-id",
+    default=10001,
+    show_default=True,
+    type=click.IntRange(0, 2**31 - 1),
+    help="User and group of all pods; 0: the cluster gives them (OpenShift).",
+)
+@click.option(
     "--monitoring-namespace",
     "monitoring",
     multiple=True,
@@ -99,6 +106,7 @@ def _config(options: dict[str, Any]) -> Config:
         weights_runtime_class=options["weights_runtime_class"],
         hf_endpoint=options["hf_endpoint"].rstrip("/"),
         hf_token_secret=options["hf_token_secret"],
+        user_id=options["pod_user_id"],
         operator_namespace=options["operator_namespace"],
         monitoring_namespaces=tuple(options["monitoring"]),
     )

@@ -35,9 +35,14 @@ class Generation(NamedTuple):
     tokenizer: str = ""
     attention: str = ""
     training_tokens: int | None = None
+    training_gpu: str = ""
     tool_call_parser: str = ""
     chat_template: str = ""
     notes: str = ""
+
+
+# What a model that was made of another generation's has from there.
+_OF_BASE = ("license", "territory", "tokenizer", "attention")
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ class Model:
     """One checkpoint. `servable` is False where `refusal` says why it cannot be served.
 
     `weights_bytes` are those of its tensors, `license` and `territory` who may use it where,
+    `based_on` the generation that a Guard was made of,
     `scores` and `gpu_hours` as published, `sources` which source gave which fields.
     """
 
@@ -76,6 +82,7 @@ class Model:
     chat_template: str = ""
     uncertain: tuple[str, ...] = ()
     sources: Mapping[str, Any] = field(default_factory=dict)
+    based_on: str = ""
 
     @property
     def servable(self) -> bool:
@@ -112,6 +119,15 @@ def read_generation(key: str, raw: Mapping[str, Any]) -> Generation:
     return Generation(**{"id": key, "name": key, "released": "", "license": "", **raw})
 
 
+def family_of(generation: str, based_on: str, generations: Mapping[str, Generation]) -> Generation:
+    """A model's generation, with licence and tokenizer of the one that it is based on."""
+    family = generations[generation]
+    if not based_on:
+        return family
+    base = generations[based_on]
+    return family._replace(**{name: getattr(base, name) for name in _OF_BASE})
+
+
 def flatten(model: Model) -> dict[str, Any]:
     """A model as plain data for JSON; its generation is named, not repeated."""
     data = {**vars(model), "shape": vars(model.shape)}
@@ -127,5 +143,5 @@ def restore(data: dict[str, Any], generations: Mapping[str, Generation]) -> Mode
         meta = Meta(**{**meta, "aliases": tuple(meta["aliases"])})
     lists: dict[str, Any] = {key: tuple(data.pop(key)) for key in ("hf_aliases", "uncertain")}
     shape = Shape(**data.pop("shape"))
-    family = generations[data["generation"]]
+    family = family_of(data["generation"], data["based_on"], generations)
     return Model(**data, **lists, shape=shape, meta=meta, family=family)

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from llama_operator.api.errors import UsageError
 from llama_operator.catalog.config import check_architecture, checked
-from llama_operator.catalog.model import Generation, Meta, Model, read_generation
+from llama_operator.catalog.model import Generation, Meta, Model, family_of, read_generation
 from llama_operator.catalog.shape import Shape
 
 Object = dict[str, Any]
@@ -33,7 +33,7 @@ _INHERITED: Final = (
 _TALKING: Final = (None, "instruct", "chat")
 _KNOWN: Final = {
     "id", "generation", "variant", "shape", "params", "dtype", "quantization", "weights_bytes",
-    "hf", "meta", "scores", "uncertain", "sources", *_TEXT, *_NUMBERS,
+    "hf", "meta", "scores", "uncertain", "sources", "based_on", *_TEXT, *_NUMBERS,
 }  # fmt: skip
 
 
@@ -74,9 +74,11 @@ def _model(
     name = _text(entry, "id", where)
     if not _ID.fullmatch(name):
         raise _wrong(where, "id", name, "Use at most 63 of a-z, 0-9, '.', '_' and '-'")
-    generation = entry.get("generation", "own")
-    if generation not in known:
-        raise _wrong(where, "generation", generation, f"One of {', '.join(known)}")
+    generation, base = entry.get("generation", "own"), entry.get("based_on", "")
+    for key, value in (("generation", generation), ("based_on", base)):
+        if value not in known and (value or key == "generation"):
+            raise _wrong(where, key, value, f"One of {', '.join(known)}")
+    family = family_of(generation, base, known)
     shape, rope = _shape(entry, where, shapes)
     extras: Object = {key: _text(entry, key, where) for key in _TEXT if key in entry}
     extras |= {key: _number(entry, key, where) for key in _NUMBERS if key in entry}
@@ -87,14 +89,15 @@ def _model(
         params=_number(entry, "params", where),
         shape=shape,
         weights_bytes=_number(entry, "weights_bytes", where),
-        family=known[generation],
+        family=family,
+        based_on=base,
         meta=_meta(entry.get("meta"), f"{where}.meta"),
         scores=_mapping(entry.get("scores", {}), f"{where}.scores"),
         uncertain=tuple(entry.get("uncertain", ())),
         sources=_mapping(entry.get("sources", {}), f"{where}.sources"),
         **rope,
         **_hub(entry.get("hf"), f"{where}.hf"),
-        **(_inherited(known[generation], entry) | extras),
+        **(_inherited(family, entry) | extras),
     )
 
 

@@ -30,6 +30,8 @@ class Settings:
     weights_runtime_class: str = ""
     hf_endpoint: str = ""
     hf_token_secret: str = "hf-token"  # noqa: S105 - the name of a Secret, not a secret
+    # User and group of all pods; 0 leaves both to the cluster, as OpenShift wants it.
+    user_id: int = 10001
     operator_namespace: str = "llama-system"
     monitoring_namespaces: tuple[str, ...] = ("monitoring",)
 

@@ -155,7 +155,7 @@ def _pod(fetching: Fetching, container: Object) -> Object:
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "securityContext": pod_security(),
+        "securityContext": pod_security(fetching.settings.user_id),
         "containers": [container],
         "volumes": [{"name": "tmp", "emptyDir": {}}, *_volumes(fetching)],
         **{key: value for key, value in placement.items() if value},

@@ -15,7 +15,6 @@ from llama_operator.render import env, flags, probes, resources
 from llama_operator.render.inputs import Object, Serving
 from llama_operator.render.meta import child_labels, digest
 
-USER_ID = 10001
 CONTAINER = "engine"
 PRESTOP_SECONDS = 5
 # vLLM ends its workers within 15 s after the last request.
@@ -43,7 +42,7 @@ def _pod_spec(serving: Serving) -> Object:
         "automountServiceAccountToken": False,
         # A Service named "vllm" would set VLLM_PORT, which vLLM reads.
         "enableServiceLinks": False,
-        "securityContext": pod_security(),
+        "securityContext": pod_security(serving.settings.user_id),
         "terminationGracePeriodSeconds": grace_seconds(serving),
         "containers": [_container(serving)],
         "volumes": _volumes(serving),
@@ -52,13 +51,16 @@ def _pod_spec(serving: Serving) -> Object:
     return {**pod, **_placement(serving), **_pull_secrets(spec.engine.image_pull_secrets)}
 
 
-def pod_security() -> Object:
-    """The pod's half of Pod Security `restricted`."""
+def pod_security(user_id: int) -> Object:
+    """The pod's half of Pod Security `restricted`.
+
+    Without a user id of ours the cluster gives one, with its group: images must then not depend
+    on who they run as.
+    """
+    own = {"runAsUser": user_id, "runAsGroup": user_id, "fsGroup": user_id} if user_id else {}
     return {
         "runAsNonRoot": True,
-        "runAsUser": USER_ID,
-        "runAsGroup": USER_ID,
-        "fsGroup": USER_ID,
+        **own,
         "fsGroupChangePolicy": "OnRootMismatch",
         "seccompProfile": {"type": "RuntimeDefault"},
     }

@@ -87,6 +87,14 @@ def test_pods_are_restricted_and_read_only(name: str, spec: Object) -> None:
         }
 
 
+@BOTH
+def test_a_cluster_that_gives_user_ids_is_not_asked_for_one(name: str) -> None:
+    context = pod(name, Settings(user_id=0))["securityContext"]
+    assert not {"runAsUser", "runAsGroup", "fsGroup"} & set(context)
+    assert context["runAsNonRoot"] is True
+    assert pod(name)["securityContext"]["runAsUser"] == 10001
+
+
 def test_only_the_fetch_may_speak_to_the_cluster_and_only_of_its_own_status() -> None:
     assert pod("preflight")["automountServiceAccountToken"] is False
     assert "serviceAccountName" not in pod("preflight")
