@@ -12,6 +12,13 @@ ACCEPTED = {
         **hugging_face(endpoint="https://hub.example", tokenSecretRef={"name": "t"})
     ),
     "meta": weights(source={"meta": {"urlSecretRef": {"name": "u"}, "folder": "Llama-3.1-8B"}}),
+    "claim": weights(source={"claim": {"name": "c", "path": "models/Llama-3.1-8B"}}),
+    "claim-root": weights(
+        source={"claim": {"name": "c"}},
+        caBundle={"configMapName": "authorities"},
+        keepOriginals=True,
+        verify={"schedule": "Monthly"},
+    ),
     "empty-means-auto": deployment(
         engine={"image": "", "version": ""},
         gpu={"product": "", "resourceName": ""},

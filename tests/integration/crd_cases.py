@@ -60,7 +60,8 @@ KEYS = (
     "use another prefix"
 )
 
-BOTH_SOURCES = {"huggingFace": {"repo": "o/r"}, "meta": {"urlSecretRef": {"name": "u"}}}
+META_SOURCE = {"meta": {"urlSecretRef": {"name": "u"}}}
+BOTH_SOURCES = {"huggingFace": {"repo": "o/r"}, **META_SOURCE}
 REFERENCE = {
     "secretKeyRef": {"name": "s", "key": "k"},
     "configMapKeyRef": {"name": "c", "key": "k"},
@@ -85,6 +86,12 @@ RULES = [
             ("model-two-slashes", kind(model="a/b/c"), "spec.model", MODEL),
             ("model-absolute", kind(model="/models/x"), "spec.model", MODEL),
             ("two-sources", kind(source=BOTH_SOURCES), "spec.source", SOURCE),
+            (
+                "meta-and-claim",
+                kind(source={**META_SOURCE, "claim": {"name": "c"}}),
+                "spec.source",
+                SOURCE,
+            ),
             (
                 "token-over-http",
                 kind(**hugging_face(endpoint="http://hub", tokenSecretRef={"name": "t"})),
@@ -204,6 +211,21 @@ BOUNDS = [
     ),
     Refusal(
         "no-url", weights(source={"meta": {}}), "spec.source.meta.urlSecretRef", "Required value"
+    ),
+    *(
+        Refusal(
+            f"claim-path-{name}",
+            weights(source={"claim": {"name": "c", "path": path}}),
+            "spec.source.claim.path",
+            "should match",
+        )
+        for name, path in (("up", "../x"), ("inside", "a/../b"), ("root", "/a"), ("end", "a/"))
+    ),
+    Refusal(
+        "verify-hourly",
+        weights(verify={"schedule": "Hourly"}),
+        "spec.verify.schedule",
+        "Unsupported",
     ),
     Refusal(
         "connections", weights(fetch={"connections": 0}), "spec.fetch.connections", "should be"

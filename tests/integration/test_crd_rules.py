@@ -85,6 +85,8 @@ def test_minimal_weights_are_filled_in(api: RawApi) -> None:
     assert answer.status == 201
     assert answer.body["spec"] == {
         "model": "llama-3.1-8b-instruct",
+        "keepOriginals": False,
+        "verify": {"schedule": "Never"},
         "fetch": {"connections": 16, "maxBytesPerSecond": 0},
     }
 
