@@ -84,6 +84,7 @@ def _facts(model: Model) -> list[tuple[str, str]]:
         ("Model", model.id),
         ("Served", "yes" if model.servable else f"no: {model.refusal}"),
         ("Family", f"{family.name}, released {family.released}"),
+        ("Based on", f"Llama {model.based_on}" if model.based_on else ""),
         ("Variant", model.variant),
         ("Modality", model.modality),
         ("Parameters", f"{params(model.params)} ({model.params:,})"),
@@ -112,7 +113,7 @@ def _facts(model: Model) -> list[tuple[str, str]]:
         ("Licence", model.license or family.license),
         ("Territory", model.territory or family.territory),
         ("Training tokens", _trillions(model.training_tokens or family.training_tokens)),
-        ("GPU hours", f"{model.gpu_hours:,}" if model.gpu_hours else ""),
+        ("GPU hours", _gpu_hours(model)),
         ("Scores", _scores(model.scores)),
         ("Others' scores", _others() if model.scores else ""),
         ("Tool calls", model.tool_call_parser),
@@ -121,6 +122,11 @@ def _facts(model: Model) -> list[tuple[str, str]]:
         ("Notes", family.notes),
         ("Uncertain", "; ".join(model.uncertain)),
     ]
+
+
+def _gpu_hours(model: Model) -> str:
+    gpu = f" on {model.family.training_gpu}" if model.family.training_gpu else ""
+    return f"{model.gpu_hours:,}{gpu}" if model.gpu_hours else ""
 
 
 def _weights(model: Model) -> str:
@@ -175,6 +181,7 @@ def facts(model: Model) -> dict[str, Any]:
     return {
         "id": model.id,
         "generation": model.generation,
+        "basedOn": model.based_on,
         "released": model.family.released,
         "variant": model.variant,
         "modality": model.modality,
@@ -196,7 +203,9 @@ def facts(model: Model) -> dict[str, Any]:
         "territory": model.territory or model.family.territory,
         "trainingTokens": model.training_tokens or model.family.training_tokens,
         "gpuHours": model.gpu_hours,
+        "trainingGpu": model.family.training_gpu if model.gpu_hours else "",
         "scores": dict(model.scores),
+        "othersScores": dict(models().comparisons) if model.scores else {},
         "toolCallParser": model.tool_call_parser,
         "chatTemplate": model.chat_template,
         "prompt": model.prompt,

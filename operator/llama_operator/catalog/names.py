@@ -7,7 +7,8 @@ held it would change its meaning under a running server.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 
 from llama_operator.catalog.model import Model
 
@@ -15,6 +16,7 @@ _GENERATION_ORDER = ("code", "1", "2", "3", "3.1", "3.2", "3.3", "4")
 _VARIANTS = {"instruct": 3, "chat": 3, "base": 2, "python": 1, "guard": 0}
 
 
+@lru_cache(maxsize=4096)
 def fold(text: str) -> str:
     """The form in which names are compared: lower case, one kind of separator."""
     folded = re.sub(r"[\s_/:]+", "-", text.strip().lower())
@@ -71,18 +73,17 @@ def pick(text: str, models: Sequence[Model]) -> Model | None:
     name of another checkpoint on Hugging Face.
     """
     wanted = fold(text)
-    exact = [each for each in models if text in (each.id, each.hf_repo, *each.hf_aliases)]
-    hub = [each for each in models if wanted in map(fold, _hub_names(each))]
-    short = [each for each in models if wanted in map(fold, _short_names(each))]
-    folder = [each for each in models if wanted in map(fold, aliases_of(each))]
-    for found in (exact, hub, _servable(short), folder):
+    ways: tuple[Callable[[Model], bool], ...] = (
+        lambda each: text in (each.id, each.hf_repo, *each.hf_aliases),
+        lambda each: wanted in map(fold, _hub_names(each)),
+        lambda each: each.servable and wanted in map(fold, _short_names(each)),
+        lambda each: wanted in map(fold, aliases_of(each)),
+    )
+    for means in ways:
+        found = [each for each in models if means(each)]
         if found:
             return min(found, key=preference)
     return None
-
-
-def _servable(models: Iterable[Model]) -> list[Model]:
-    return [each for each in models if each.servable]
 
 
 def nearest(text: str, models: Sequence[Model], limit: int = 5) -> list[str]:

@@ -117,8 +117,30 @@ def test_facts_that_people_look_up() -> None:
     assert CATALOG.resolve("70b").tool_call_parser == "llama3_json"
     assert CATALOG.resolve("llama-3.1-8b").tool_call_parser == ""
     assert "European Union" in CATALOG.resolve("scout").territory
+    assert model.family.training_gpu == "H100 80G"
+    assert "2,000 warm-up steps" in CATALOG.resolve("llama-1-65b").family.notes
+    assert "0.13 % Chinese" in CATALOG.resolve("llama-2-70b").family.notes
     named = {source for each in CATALOG for source in each.sources}
     assert named <= set(CATALOG.sources)
+
+
+@pytest.mark.parametrize(
+    ("guard", "licence", "tokenizer", "territory"),
+    [
+        ("llama-guard-1-7b", "Llama 2 Community License", "SentencePiece", ""),
+        ("llama-guard-2-8b", "Meta Llama 3 Community License", "tiktoken", ""),
+        ("llama-guard-3-8b", "Llama 3.1 Community License", "tiktoken", ""),
+        ("llama-guard-3-1b", "Llama 3.2 Community License", "tiktoken", "vision models: no rights"),
+        ("llama-guard-4-12b", "Llama 4 Community License", "tiktoken", "no rights for users"),
+    ],
+)
+def test_a_guard_has_the_licence_of_what_it_was_made_of(
+    guard: str, licence: str, tokenizer: str, territory: str
+) -> None:
+    model = CATALOG.resolve(guard)
+    assert model.license == licence and model.family.tokenizer.startswith(tokenizer)
+    assert model.territory.startswith(territory) and bool(model.territory) == bool(territory)
+    assert model.tool_call_parser == "" and model.family.id == "guard"
 
 
 def test_the_compiled_files_are_what_the_yaml_says() -> None:
@@ -178,7 +200,18 @@ def test_a_user_adds_a_file(tmp_path: Any) -> None:
         ({"hf": {"repo": "../etc"}}, "models[0].hf.repo"),
         ({"hf": {"repo": "a/b", "host": "x"}}, "models[0].hf.host"),
         ({"meta": {"folder": "x", "mp": 0}}, "models[0].meta.mp"),
+        ({"meta": {"folder": "x", "mp": 1, "aliases": [1]}}, "models[0].meta.aliases"),
         ({"refusal": 1}, "models[0].refusal"),
+        ({"generation": ["3"]}, "models[0].generation"),
+        ({"based_on": "9"}, "models[0].based_on"),
+        ({"uncertain": [1]}, "models[0].uncertain"),
+        ({"scores": {"mmlu": "high"}}, "models[0].scores"),
+        ({"gpu_hours": 0}, "models[0].gpu_hours"),
+        ({"shape__tied_embeddings": "yes"}, "models[0].shape.tied_embeddings"),
+        ({"shape__num_experts": "16"}, "models[0].shape: num_experts"),
+        ({"shape__moe_layers": 4}, "models[0].shape: moe_layers"),
+        ({"shape__rope_theta": "big"}, "models[0].shape.rope_theta"),
+        ({"shape__quant_bits": 99}, "models[0].shape: quant_bits"),
     ],
 )
 def test_mistakes_of_a_user_are_named(changes: dict[str, Any], field: str) -> None:

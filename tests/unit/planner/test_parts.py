@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from tests.unit.planner.ask import ask, smollm2_on_cpu
@@ -162,7 +162,9 @@ def test_a_decision_without_a_choice_has_the_reason() -> None:
 
 
 def test_a_pinned_layout_is_the_only_candidate() -> None:
-    pins = {"max_num_seqs": 1024, "max_num_batched_tokens": 8192, "gpu_memory_utilization": 0.92}
+    pins: dict[str, Any] = {
+        "max_num_seqs": 1024, "max_num_batched_tokens": 8192, "gpu_memory_utilization": 0.92
+    }  # fmt: skip
     found = decide(ask("70b", gpu_count=2, tensor_parallel=2, max_model_len=131_072, **pins))
     assert found.chosen is None
     (only,) = found.candidates
