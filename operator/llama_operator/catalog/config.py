@@ -49,6 +49,11 @@ _KEYS: Final = {
 DTYPES: Final = ("bfloat16", "float16", "float32")
 
 
+def shown(value: Any) -> str:
+    """A stranger's value as a message may hold it: without control characters, and short."""
+    return repr(value)[:80]
+
+
 def refuse(field: str, message: str, fix: str = "", reason: str = "ModelNotServable") -> NoReturn:
     """Raises the PlanRefused that says why a description of a model is not usable."""
     raise PlanRefused(reason, message, field=field, fix=fix)
@@ -85,10 +90,14 @@ def check_architecture(name: str, field: str) -> None:
     if name.startswith("Mllama"):
         refuse(
             field,
-            f"{name}: vLLM removed Llama 3.2 Vision after 0.10.2",
+            f"{shown(name)}: vLLM removed Llama 3.2 Vision after 0.10.2",
             "Use llama-4-scout-instruct for images, or a text model",
         )
-    refuse(field, f"{name!r} is not a Llama that vLLM serves", f"Served are {', '.join(SUPPORTED)}")
+    refuse(
+        field,
+        f"{shown(name)} is not a Llama that vLLM serves",
+        f"Served are {', '.join(SUPPORTED)}",
+    )
 
 
 def _dtype(config: Mapping[str, Any], text: Mapping[str, Any]) -> str:
@@ -102,7 +111,9 @@ def _dtype(config: Mapping[str, Any], text: Mapping[str, Any]) -> str:
 def _tied(config: Mapping[str, Any], text: Mapping[str, Any]) -> bool:
     value = text.get("tie_word_embeddings", config.get("tie_word_embeddings", False))
     if not isinstance(value, bool):
-        refuse("config.json: tie_word_embeddings", f"{value!r} is not true or false", "Correct it")
+        refuse(
+            "config.json: tie_word_embeddings", f"{shown(value)} is not true or false", "Correct it"
+        )
     return value
 
 
@@ -143,7 +154,7 @@ def _experts(text: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     layers, step = text.get("num_hidden_layers") or 0, text.get("interleave_moe_layer_step") or 1
     if not _positive(step):
-        refuse("config.json: interleave_moe_layer_step", f"{step!r} is not a positive number")
+        refuse("config.json: interleave_moe_layer_step", f"{shown(step)} is not a positive number")
     dense = text.get("intermediate_size_mlp") or 0
     return {
         "num_experts": experts,
@@ -171,7 +182,7 @@ def checked(
         if found.get(name) not in (None, 0):
             _check_number(field(name), found[name], limit)
     if found["dtype"] not in DTYPES:
-        refuse(field("dtype"), f"{found['dtype']!r} is not one of {', '.join(DTYPES)}")
+        refuse(field("dtype"), f"{shown(found['dtype'])} is not one of {', '.join(DTYPES)}")
     _check_agreement(found, field)
     return found
 
@@ -180,7 +191,7 @@ def _check_number(field: str, value: Any, limit: int) -> None:
     if value is None:
         refuse(field, "is missing", "Sizing needs it; take the model's own config.json")
     if not _positive(value) or value > limit:
-        refuse(field, f"{value!r} is not a whole number from 1 to {limit}", "Correct it")
+        refuse(field, f"{shown(value)} is not a whole number from 1 to {limit}", "Correct it")
 
 
 def _check_agreement(found: Mapping[str, Any], field: Any) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _BITS: Final = {"fp8": 8, "fbgemm_fp8": 8, "awq": 4, "gptq": 4, "modelopt": 8, "modelopt_fp4": 4}
 _ALGORITHMS: Final = {"FP8": 8, "NVFP4": 4, "W4A16_AWQ": 4}
+_METHOD: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _LISTS: Final = ("modules_to_not_convert", "ignored_layers", "ignore", "exclude_modules")
 # "model.layers.3.mlp.up_proj", with or without what a multimodal checkpoint has before it.
 _OF_LAYER: Final = re.compile(r"(?:^|\.)layers\.(\d{1,6})\.(.+)$")
@@ -28,6 +29,8 @@ _MOST_GROUP = 1 << 16
 def fields_of(found: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a Shape that a quantization_config gives; all empty for an empty one."""
     method = str(found.get("quant_method") or ("unknown" if found else ""))
+    if method and not _METHOD.fullmatch(method):
+        method = "unknown"
     return {
         "quantization": method,
         "quant_bits": _bits(method, found),

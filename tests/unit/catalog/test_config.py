@@ -118,6 +118,28 @@ def test_a_config_that_lies_is_refused(change: dict[str, Any], field: str, words
     assert words in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"architectures": ["Mllama\x1b[31m" + "x" * 10_000]},
+        {"architectures": ["\x1b]0;title\x07"]},
+        {"torch_dtype": "\x1b[2J" * 1000},
+        {"num_hidden_layers": ["\x1b[2J"] * 1000},
+        {"tie_word_embeddings": {"\n": "\n" * 1000}},
+    ],
+)
+def test_a_refusal_repeats_no_control_characters(change: dict[str, Any]) -> None:
+    with pytest.raises(PlanRefused) as caught:
+        Shape.from_config({**SMOLLM2, **change})
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("method", ["\x1b[31m", ["fp8"], "x" * 65, {"a": 1}])
+def test_a_method_that_is_none_is_not_repeated(method: Any) -> None:
+    found = Shape.from_config({**SMOLLM2, "quantization_config": {"quant_method": method}})
+    assert found.quantization == "unknown"
+
+
 @pytest.mark.parametrize("config", [None, [], "x", 3, {}])
 def test_what_is_no_config_is_refused(config: Any) -> None:
     with pytest.raises(PlanRefused, match=r"config\.json"):
