@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from llama_operator.api.errors import PlanRefused
 from llama_operator.catalog import catalog
@@ -14,8 +15,9 @@ from llama_operator.planner import gpus
 from llama_operator.planner.budget import Budget, budget
 from llama_operator.planner.checkpoint import checkpoint_bytes
 from llama_operator.planner.layout import Layout
-from llama_operator.planner.plan import Request, plan, subject_of
+from llama_operator.planner.plan import Request, choose, plan, speed_of, subject_of
 from llama_operator.planner.settle import default_settings
+from llama_operator.planner.speed import Speed
 from llama_operator.planner.versions import engine_of
 from llama_operator.planner.weights import embedding_bytes
 
@@ -79,9 +81,40 @@ def pinned(request: Request) -> Request:
     )
 
 
+class Pace(NamedTuple):
+    """How quick a server was: output tokens per second of all requests together."""
+
+    gpus: int
+    requests: int
+    tokens_per_second: float
+    first_token_seconds: float = 0.0
+
+    def predicted(self) -> Speed:
+        """The planner's estimate for Llama 3.1 8B on as many H100s."""
+        model = catalog.load().resolve("8b")
+        request = Request(
+            shape=model.shape,
+            weights_bytes=model.weights_bytes,
+            gpu=gpus.find("h100"),
+            gpu_count=self.gpus,
+        )
+        return speed_of(request, choose(request, subject_of(request)), self.requests)
+
+
+def paces() -> list[Pace]:
+    """Measured speeds of Llama 3.1 8B."""
+    return [Pace(**each) for each in _measurements()["speeds"]]
+
+
+@cache
+def _measurements() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((DATA / "measured.json").read_bytes())
+    return found
+
+
 def measured() -> list[Case]:
     """Runs of vLLM 0.24.0 on one and two H100s."""
-    data = json.loads((DATA / "measured.json").read_bytes())
+    data = _measurements()
     gpu = replace(gpus.find("h100"), memory_bytes=data["card_bytes"])
     return [_measured(run, gpu, data["vllm_version"]) for run in data["runs"]]
 

@@ -82,7 +82,7 @@ def _best(request: Request, fitting: Sequence[Settled]) -> Settled:
 def speed_of(request: Request, found: Settled, batch: int = 0) -> Speed:
     """The estimated speed of a settled layout for `batch` requests.
 
-    0 stands for the concurrency that was asked for, or for as many as it holds.
+    0 stands for the concurrency that was asked for, or for as many as it holds, 256 at most.
     """
     assert request.gpu is not None  # noqa: S101 - only GPUs are estimated
     return estimate(found.budget, request.gpu, request.shape, batch or request.concurrency or 0)
