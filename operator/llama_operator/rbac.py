@@ -21,7 +21,7 @@ TABLE: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     # Status is written by server-side apply; the fetch Job's own right is a part of this one.
     (GROUP, ("llamadeployments/status", "llamaweights/status"), ("get", "patch")),
     (GROUP, ("llamadeployments/finalizers", "llamaweights/finalizers"), ("update",)),
-    ("apps", ("deployments",), _OWN),
+    ("apps", ("deployments", "controllerrevisions"), _OWN),
     ("batch", ("jobs",), _OWN),
     ("", ("services", "persistentvolumeclaims", "serviceaccounts"), _OWN),
     ("", ("secrets",), ("get", "create")),

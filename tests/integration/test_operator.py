@@ -68,8 +68,8 @@ def clean(stack: Stack) -> Iterator[None]:
     )
 
 
-def start(stack: Stack) -> None:
-    stack.start_operator("https://hub.invalid", "--weights-runtime-class=")
+def start(stack: Stack, change: str = "") -> None:
+    stack.start_operator("https://hub.invalid", "--weights-runtime-class=", change=change)
 
 
 def apply(stack: Stack, name: str = "web", kind: str = "LlamaDeployment", **spec: Any) -> None:
@@ -129,6 +129,7 @@ def serve(stack: Stack, kubelet: Kubelet, **spec: Any) -> str:
     return weights_of(stack)
 
 
+SERVERS = ("-l", "app.kubernetes.io/component=server")
 OURS = ("-l", "app.kubernetes.io/managed-by=llama-operator")
 
 
@@ -178,6 +179,69 @@ def test_at_rest_and_after_a_restart_nothing_is_written(stack: Stack, kubelet: K
     start(stack)
     time.sleep(3)
     assert versions(stack) == before
+
+
+UPGRADE = """
+import dataclasses
+from llama_operator.catalog import catalog
+from llama_operator.planner import versions
+from llama_operator.render import pod
+pod.PRESTOP_SECONDS = 9
+versions.default_image = lambda device: "example.com/vllm:v9.9.9"
+old = catalog.load()
+less = [dataclasses.replace(each, weights_bytes=each.weights_bytes * 2) for each in old]
+catalog.load = lambda extra=None: catalog.Catalog(less)
+"""
+
+
+def test_an_upgraded_operator_restarts_no_server_until_the_spec_changes(
+    stack: Stack, kubelet: Kubelet
+) -> None:
+    serve(stack, kubelet)
+    pods = {pod["metadata"]["uid"] for pod in stack.list("pods", "default", *SERVERS)}
+    template = stack.get("deployment", "web")["spec"]["template"]
+    plan = stack.get("llama", "web")["status"]["plan"]
+    (kept,) = children(stack, "controllerrevisions")
+    label = "nvidia.com/gpu.count=4"
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "new", "labels": {}}}
+    try:
+        stack.stop(OPERATOR)
+        start(stack, UPGRADE)
+        stack.cluster.kubectl("apply", "-f", "-", input=json.dumps(node))
+        stack.cluster.kubectl("label", "node", "new", label, f"nvidia.com/gpu.product={H100}")
+        stack.cluster.kubectl("scale", "llama/web", "--replicas=2")
+        wait_for(lambda: stack.get("deployment", "web")["spec"]["replicas"] == 2, 15, "2 replicas")
+        time.sleep(2)
+        assert stack.get("deployment", "web")["spec"]["template"] == template
+        assert stack.get("llama", "web")["status"]["plan"] == plan
+        assert pods <= {pod["metadata"]["uid"] for pod in stack.list("pods", "default", *SERVERS)}
+        assert children(stack, "controllerrevisions") == [kept]
+        # The spec changes: now it is resolved anew, and told so.
+        patch = json.dumps({"spec": {"podMetadata": {"annotations": {"roll": "1"}}}})
+        stack.cluster.kubectl("patch", "llama", "web", "--type=merge", "-p", patch)
+        wait_for(
+            lambda: _image(stack) == "example.com/vllm:v9.9.9", 15, "the new version's template"
+        )
+        update = stack.get("llama", "web")["status"]["revision"]["update"]
+        names = {each["metadata"]["name"] for each in children(stack, "controllerrevisions")}
+        assert names == {kept["metadata"]["name"], update}
+        # And back: the old spec is the old template again, whatever renders now.
+        patch = json.dumps({"spec": {"podMetadata": {"annotations": None}}})
+        stack.cluster.kubectl("patch", "llama", "web", "--type=merge", "-p", patch)
+        wait_for(
+            lambda: stack.get("deployment", "web")["spec"]["template"] == template,
+            15,
+            "the old one",
+        )
+    finally:
+        stack.cluster.kubectl("delete", "node", "new", "--ignore-not-found")
+        stack.stop(OPERATOR)
+        start(stack)
+
+
+def _image(stack: Stack) -> str:
+    pod = stack.get("deployment", "web")["spec"]["template"]["spec"]
+    return str(pod["containers"][0]["image"])
 
 
 def test_an_edit_of_a_child_is_undone_and_a_deleted_child_made_again(

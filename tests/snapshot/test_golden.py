@@ -38,7 +38,7 @@ MODELS: dict[str, Any] = {
     kind: getattr(client, f"V1{kind}")
     for kind in (
         "Service", "NetworkPolicy", "PodDisruptionBudget", "Deployment", "Job", "Secret",
-        "PersistentVolumeClaim", "ServiceAccount", "Role", "RoleBinding",
+        "PersistentVolumeClaim", "ServiceAccount", "Role", "RoleBinding", "ControllerRevision",
     )
 }  # fmt: skip
 

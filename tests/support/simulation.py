@@ -11,7 +11,14 @@ import json
 from typing import Any
 
 from llama_operator.api.v1alpha1 import LlamaDeploymentSpec, LlamaWeightsSpec
-from llama_operator.reconcile import decide, decide_weights, mounts, status, status_weights
+from llama_operator.reconcile import (
+    decide,
+    decide_weights,
+    mounts,
+    revisions,
+    status,
+    status_weights,
+)
 from llama_operator.reconcile.actions import Action, Failure
 from llama_operator.reconcile.apply import Applier
 from llama_operator.reconcile.ownership import index
@@ -43,6 +50,10 @@ ACCESSIBLE = {
 FETCHED = {**ACCESSIBLE, "digest": DIGEST}
 
 
+def _as_cached(children: list[Object]) -> list[Object]:
+    return [revisions.slim(obj) if obj["kind"] == revisions.KIND else obj for obj in children]
+
+
 class Simulation:
     """One LlamaDeployment, the weights it uses, and everything else in its namespace."""
 
@@ -61,7 +72,7 @@ class Simulation:
             spec=spec,
             world=self.env,
             weights=self.memory.objects.get(("LlamaWeights", weights_name(spec))),
-            children=index(self._children(raw)),
+            children=index(_as_cached(self._children(raw))),
             pods=tuple(pod for pod in self.pods if "ownerReferences" not in pod["metadata"]),
             key=self._key(spec),
         )

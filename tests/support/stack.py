@@ -66,12 +66,18 @@ class Stack:
         self.hub = address
         return address
 
-    def start_operator(self, hub: str, *extra: str) -> None:
-        """Start the operator with its own account, and wait until its caches are complete."""
+    def start_operator(self, hub: str, *extra: str, change: str = "") -> None:
+        """Start the operator with its own account, and wait until its caches are complete.
+
+        `change` is Python that makes another version of it: it runs before the program does.
+        """
         with held(1) as (port,):
             pass
         kubeconfig = self.cluster.service_account_kubeconfig(NAMESPACE, OPERATOR)
-        argv = [sys.executable, "-m", "llama_operator", "run", f"--kubeconfig={kubeconfig}"]
+        program = ["-m", "llama_operator"]
+        if change:
+            program = ["-c", f"{change}\nfrom llama_operator.main import main\nmain()"]
+        argv = [sys.executable, *program, "run", f"--kubeconfig={kubeconfig}"]
         argv += [f"--weights-image={WEIGHTS_IMAGE}", f"--weights-runtime-class={RUNTIME_CLASS}"]
         argv += [f"--hf-endpoint={hub}", f"--health-port={port}", "--log-format=text", *extra]
         self._start(OPERATOR, argv)

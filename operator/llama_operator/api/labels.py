@@ -19,6 +19,7 @@ SERVER: Final = "server"
 PREFLIGHT: Final = "preflight"
 FETCH: Final = "fetch"
 VERIFY: Final = "verify"
+REVISION: Final = "revision"
 
 # Name of the LlamaDeployment or LlamaWeights that an object belongs to.
 DEPLOYMENT: Final = "llamactl.dev/deployment"

@@ -176,6 +176,18 @@ class EndpointSpec(Model):
     )
 
 
+class RolloutSpec(Model):
+    """How a changed spec reaches the servers."""
+
+    history_limit: int = Field(
+        default=5,
+        description="Earlier revisions that are kept, with the weights they mount. Default 5.",
+        ge=0,
+        le=100,
+        json_schema_extra=INT32,
+    )
+
+
 class LlamaDeploymentSpec(Model):
     """Which model to serve and how; everything but `model` has a default that works."""
 
@@ -217,6 +229,9 @@ class LlamaDeploymentSpec(Model):
     auth: AuthSpec = Field(default_factory=AuthSpec, description="Who may ask.")
     endpoint: EndpointSpec = Field(
         default_factory=EndpointSpec, description="How the servers are reached."
+    )
+    rollout: RolloutSpec = Field(
+        default_factory=RolloutSpec, description="How a changed spec reaches the servers."
     )
     startup: StartupSpec = Field(
         default_factory=StartupSpec, description="How long a start may take."

@@ -123,6 +123,17 @@ class EndpointStatus(Model):
     )
 
 
+class RevisionStatus(Model):
+    """Names of ControllerRevisions: what was resolved for a spec, and is kept until it changes."""
+
+    current: str | None = Field(
+        default=None, description="Revision that all servers are of.", max_length=253
+    )
+    update: str | None = Field(
+        default=None, description="Revision of the present spec.", max_length=253
+    )
+
+
 class LlamaDeploymentStatus(Model):
     """What runs, how it is laid out and how to reach it."""
 
@@ -152,5 +163,8 @@ class LlamaDeploymentStatus(Model):
     weights: WeightsInUse | None = Field(default=None, description="The weights that are served.")
     plan: PlanStatus | None = Field(
         default=None, description="How one replica is laid out, and why."
+    )
+    revision: RevisionStatus | None = Field(
+        default=None, description="Which revision the servers are of."
     )
     endpoint: EndpointStatus | None = Field(default=None, description="How to reach the servers.")

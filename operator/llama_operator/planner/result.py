@@ -71,6 +71,17 @@ class Plan:
         """Requests of the whole context that the KV cache holds at once: its tokens / context."""
         return self.kv_tokens / self.max_model_len
 
+    def to_data(self) -> dict[str, Any]:
+        """All of it as plain data, for `from_data`."""
+        nested = {"per_gpu": self.per_gpu._asdict(), "host": self.host._asdict()}
+        return {**vars(self), **nested, "changes": list(self.changes)}
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any]) -> Plan:
+        """The plan that `to_data` wrote. Raises TypeError or KeyError for anything else."""
+        nested = {"per_gpu": PerGpu(**data["per_gpu"]), "host": Host(**data["host"])}
+        return cls(**{**data, **nested, "changes": tuple(data["changes"])})
+
     def to_status(self) -> dict[str, Any]:
         """The object of `status.plan`, camelCase."""
         return {

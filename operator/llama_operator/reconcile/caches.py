@@ -11,7 +11,7 @@ from typing import Any
 
 from llama_operator.api import labels
 from llama_operator.api.v1alpha1 import LlamaDeploymentSpec
-from llama_operator.reconcile import mounts, resources
+from llama_operator.reconcile import mounts, resources, revisions
 from llama_operator.render.weights import weights_name
 from llama_operator.runtime.api import Api
 from llama_operator.runtime.informer import Informer
@@ -57,6 +57,15 @@ class Caches:
 
     @staticmethod
     def _child(api: Api, resource: Resource, namespace: str | None) -> Informer:
+        if resource == resources.REVISIONS:
+            return Informer(
+                api,
+                resource,
+                namespace=namespace,
+                label_selector=_OURS,
+                transform=revisions.slim,
+                indexes={"owner": _owner_uids, "copy": revisions.copies_of},
+            )
         return Informer(
             api,
             resource,
@@ -88,11 +97,18 @@ class Caches:
 
     def runners_of(self, raw: Object) -> list[Object]:
         """Deployments whose servers mount this copy, whatever their spec asks for by now."""
+        return self._mounting(raw, "Deployment")
+
+    def keepers_of(self, raw: Object) -> list[Object]:
+        """Deployments that could go back to this copy by a revision that they keep."""
+        return self._mounting(raw, "ControllerRevision")
+
+    def _mounting(self, raw: Object, kind: str) -> list[Object]:
         copy = mounts.of_weights(raw)
-        servers = self.children["Deployment"].store.by_index("copy", copy) if copy else []
-        uids = {uid for server in servers for uid in _owner_uids(server)}
+        found = self.children[kind].store.by_index("copy", copy) if copy else []
+        uids = {uid for each in found for uid in _owner_uids(each)}
         mine = self.deployments.store.list(raw["metadata"]["namespace"]) if uids else []
-        return [found for found in mine if found["metadata"]["uid"] in uids]
+        return [owner for owner in mine if owner["metadata"]["uid"] in uids]
 
 
 def slim_meta(obj: Object) -> Object:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from llama_operator.api.conditions import Condition
 from llama_operator.api.reserved import reserved_args, reserved_env
-from llama_operator.reconcile import planning, reach
+from llama_operator.reconcile import planning, reach, revisions
 from llama_operator.reconcile.actions import (
     LEFTOVER_RETRY_SECONDS,
     Action,
@@ -41,28 +41,44 @@ class Decision:
     # A reason of `Degraded` that keeps servers from being made.
     blocked: tuple[str, str] | None = None
     requeue_after: float | None = None
+    # Name of the ControllerRevision that the servers are to be of.
+    revision: str = ""
 
 
 def decide(view: DeploymentView) -> Decision:
     """The next actions for a LlamaDeployment that is not being deleted."""
-    judgement = _judge(view)
+    kept = revisions.find(view)
+    judgement = kept.judgement if kept else _judge(view)
     condition = weights_condition(view)
     if not judgement.wanted:
         return Decision(judgement, condition if view.weights else _NOT_WANTED)
     if judgement.plan is not None and condition.status == "True":
         condition = reach.too_many(view, judgement.plan) or condition
     blocked = _blocked(view)
+    name = revisions.name_of(view)
     ready = judgement.plan is not None and condition.status == "True"
-    desired = render.serving_objects(serving(view, judgement)) if ready else []
+    desired = _desired(view, judgement, kept) if ready else []
     if view.spec.paused or blocked:
         again = _poll_seconds(view) if blocked else None
-        return Decision(judgement, condition, [], desired, blocked, again)
+        return Decision(judgement, condition, [], desired, blocked, again, name)
     actions = [*_make_weights(view, judgement), *_make_key(view)]
     if not ready:
-        return Decision(judgement, condition, actions)
+        return Decision(judgement, condition, actions, revision=name)
     kinds = ("PodDisruptionBudget", "NetworkPolicy")
     actions += [*converge(desired, view.children), *prune(desired, view.children, kinds)]
-    return Decision(judgement, condition, actions, desired)
+    actions += revisions.spare(view, name)
+    return Decision(judgement, condition, actions, desired, revision=name)
+
+
+def _desired(
+    view: DeploymentView, judgement: planning.Judgement, kept: revisions.Kept | None
+) -> list[Object]:
+    wish = serving(view, judgement)
+    if kept is not None:
+        return render.serving_objects(wish, kept.template)
+    # Written down before any server follows it: a crash between the two must not lose it.
+    made = revisions.make(view, wish)
+    return [made, *render.serving_objects(wish, made["data"]["template"])]
 
 
 def _judge(view: DeploymentView) -> planning.Judgement:

@@ -111,6 +111,7 @@ class Gatherer:
             world=self.world(),
             users=tuple(sorted(wanted | running)),
             leaving=tuple(sorted(running - wanted)),
+            keepers=tuple(sorted(_alive(self._caches.keepers_of(raw)))),
             children=index(self._caches.children_of(meta["uid"])),
             pods=self._caches.pods_of("LlamaWeights", namespace, name),
             token=await self._token(namespace, spec, raw),

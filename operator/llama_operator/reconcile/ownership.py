@@ -11,8 +11,8 @@ from llama_operator.api.quantity import parse
 from llama_operator.reconcile.actions import Action, Apply, Delete
 
 Object = dict[str, Any]
-# A Job's template is immutable: its name carries a hash of its inputs instead.
-_NEVER_UPDATED = ("Job",)
+# Immutable: their names carry a hash of their inputs instead.
+_NEVER_UPDATED = ("Job", "ControllerRevision")
 Known = Mapping[tuple[str, str], Object]  # (kind, name) -> cached object
 
 

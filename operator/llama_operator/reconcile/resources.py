@@ -18,13 +18,14 @@ NODES = Resource("", "v1", "nodes", "Node", namespaced=False)
 STORAGE_CLASSES = Resource(
     "storage.k8s.io", "v1", "storageclasses", "StorageClass", namespaced=False
 )
+REVISIONS = Resource("apps", "v1", "controllerrevisions", "ControllerRevision")
 SECRETS = Resource("", "v1", "secrets", "Secret")
 ACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount")
 ROLES = Resource("rbac.authorization.k8s.io", "v1", "roles", "Role")
 BINDINGS = Resource("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding")
 
 # Watched with our label only; the rest is written beside the fetch Job and read by name.
-SERVING_CHILDREN = (SERVERS, SERVICES, POLICIES, BUDGETS)
+SERVING_CHILDREN = (SERVERS, SERVICES, POLICIES, BUDGETS, REVISIONS)
 WEIGHTS_CHILDREN = (JOBS, CLAIMS)
 
 BY_KIND = {

@@ -78,6 +78,8 @@ class WeightsView:
     users: tuple[str, ...] = ()
     # Of the users those that ask for another copy by now, but still run from this one.
     leaving: tuple[str, ...] = ()
+    # Those that could go back to it by a revision that they keep.
+    keepers: tuple[str, ...] = ()
     children: Mapping[tuple[str, str], Object] = field(default_factory=dict)
     pods: tuple[Object, ...] = ()
     token: SecretView | None = None

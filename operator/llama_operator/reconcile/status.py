@@ -7,6 +7,7 @@ import re
 from llama_operator.api import labels
 from llama_operator.api.conditions import Condition, Status, merge
 from llama_operator.diagnose import pods as diagnose
+from llama_operator.reconcile import revisions
 from llama_operator.reconcile.actions import Failure
 from llama_operator.reconcile.decide import Decision
 from llama_operator.reconcile.ownership import changed
@@ -32,12 +33,24 @@ def build(view: DeploymentView, decision: Decision, failure: Failure | None, now
         "weights": _weights(view),
         "endpoint": _endpoint(view),
     }
+    revision = _revision(view, decision, conditions)
+    if revision:
+        status["revision"] = revision
     planned = decision.judgement.plan
     if planned is not None:
         status["plan"] = planned.to_status()
     elif server is not None and "plan" in old:
         status["plan"] = old["plan"]  # of the servers that still run
     return status
+
+
+def _revision(view: DeploymentView, decision: Decision, conditions: list[Condition]) -> Object:
+    """`current` is `update` once every server is of it, until then what still answers."""
+    update = decision.revision
+    rolled = any(each.reason == "RolloutComplete" for each in conditions)
+    current = update if rolled else revisions.serving_now(view, update)
+    named = {"update": update, "current": current}
+    return {key: name for key, name in named.items() if name}
 
 
 def _counts(server: Object | None) -> Object:

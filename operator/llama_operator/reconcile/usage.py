@@ -23,7 +23,7 @@ def judge(view: WeightsView, decision: WeightsDecision) -> None:
         decision.actions.append(SetFinalizer(owner.namespace, owner.name, owner.uid, wanted))
     if view.leaving:
         decision.again(RELEASE_POLL_SECONDS)
-    if not wanted:
+    if not wanted and not view.keepers:
         _unused(view, decision)
 
 

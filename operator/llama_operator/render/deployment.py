@@ -8,7 +8,7 @@ from llama_operator.render.inputs import Object, Serving
 from llama_operator.render.meta import metadata, selector, stamped
 
 
-def deployment(serving: Serving) -> Object:
+def deployment(serving: Serving, template: Object | None = None) -> Object:
     """A Deployment that replaces its pods in place: a surge pod would wait for GPUs for ever."""
     return {
         "apiVersion": "apps/v1",
@@ -23,6 +23,6 @@ def deployment(serving: Serving) -> Object:
                 "type": "RollingUpdate",
                 "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1},
             },
-            "template": stamped(pod.template(serving)),
+            "template": template or stamped(pod.template(serving)),
         },
     }

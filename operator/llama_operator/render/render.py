@@ -7,8 +7,10 @@ from llama_operator.render.inputs import Fetching, Object, Serving
 from llama_operator.render.meta import stamped
 
 
-def serving_objects(serving: Serving) -> list[Object]:
+def serving_objects(serving: Serving, template: Object | None = None) -> list[Object]:
     """The children of a LlamaDeployment, in the order in which they are to be made.
+
+    `template` is that of a revision that was kept; without one it is rendered.
 
     The Secret with the API key is not among them: its content is random (`render.secret`).
     """
@@ -17,7 +19,7 @@ def serving_objects(serving: Serving) -> list[Object]:
         objects.append(network.network_policy(serving))
     if serving.spec.replicas > 1:
         objects.append(network.disruption_budget(serving))
-    objects.append(deployment.deployment(serving))
+    objects.append(deployment.deployment(serving, template))
     return [stamped(obj) for obj in objects]
 
 

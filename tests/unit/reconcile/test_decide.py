@@ -38,7 +38,7 @@ def test_weights_and_key_come_first() -> None:
 def test_servers_come_when_the_weights_are_ready_and_last_of_all_the_deployment() -> None:
     raw = deployment()
     decision = decide(deployment_view(raw, weights=ready_weights(raw), key=KEY))
-    assert kinds(decision) == ["Service", "NetworkPolicy", "Deployment"]
+    assert kinds(decision) == ["ControllerRevision", "Service", "NetworkPolicy", "Deployment"]
 
 
 def test_when_all_is_as_intended_nothing_is_asked_for() -> None:

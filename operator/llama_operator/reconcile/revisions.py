@@ -1,0 +1,135 @@
+"""Which revision a deployment is at: the kept one of its spec, or a new one."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+from llama_operator.api import labels
+from llama_operator.api.conditions import Condition
+from llama_operator.planner.plan import Plan
+from llama_operator.reconcile import mounts, planning
+from llama_operator.reconcile.actions import Action
+from llama_operator.reconcile.copies import copy_of
+from llama_operator.reconcile.ownership import delete
+from llama_operator.reconcile.snapshot import DeploymentView, Object
+from llama_operator.render import revision
+from llama_operator.render.inputs import Serving
+
+KIND = "ControllerRevision"
+_PACKED, _COPIES, _STAMP = "packed", "copies", "stamp"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A revision as it was written down."""
+
+    name: str
+    plan: Plan
+    image: str
+    vllm_version: str
+    template: Object
+
+    @property
+    def judgement(self) -> planning.Judgement:
+        """The plan stands for as long as the spec does."""
+        return planning.Judgement(Condition("Planned", "True", "Fits", self.plan.reason), self.plan)
+
+
+def find(view: DeploymentView) -> Kept | None:
+    """The revision of this spec and copy; None where there is none, or it cannot be read."""
+    name = name_of(view)
+    found = view.children.get((KIND, name))
+    if found is None:
+        return None
+    try:
+        data = _data(found)
+        plan = Plan.from_data(data["plan"])
+        return Kept(name, plan, data["image"], data["vllmVersion"], dict(data["template"]))
+    except (KeyError, TypeError, ValueError, AttributeError, zlib.error):
+        return None  # of another version: what it meant cannot be known
+
+
+def name_of(view: DeploymentView) -> str:
+    """Name of the revision of this spec and copy; "" while the copy's place is not known."""
+    if view.weights is None or not {"path", "bytes"} <= set(view.weights.get("status", {})):
+        return ""
+    inputs = revision.inputs_of(view.spec, copy_of(view.weights))
+    return revision.revision_name(view.owner.name, inputs)
+
+
+def make(view: DeploymentView, serving: Serving) -> Object:
+    """The ControllerRevision of a spec that has none yet."""
+    numbers = [int(obj.get("revision", 0)) for obj in _of(view)]
+    number = max(numbers, default=0) + 1
+    return revision.controller_revision(serving, name_of(view), number, revision.content(serving))
+
+
+def spare(view: DeploymentView, current: str) -> list[Action]:
+    """Deletions of the oldest beyond those that are kept."""
+    others = [obj for obj in _of(view) if obj["metadata"]["name"] != current]
+    others.sort(key=lambda obj: int(obj.get("revision", 0)), reverse=True)
+    return [delete(obj) for obj in others[view.spec.rollout.history_limit :]]
+
+
+def serving_now(view: DeploymentView, update: str) -> str:
+    """The revision, other than `update`, whose pods answer; the newest, "" where there is none."""
+    stamps = {_stamp(pod) for pod in view.pods if _answers(pod)} - {""}
+    older = [
+        obj for obj in _of(view) if obj["metadata"]["name"] != update and stamp_of(obj) in stamps
+    ]
+    newest = max(older, key=lambda obj: int(obj.get("revision", 0)), default=None)
+    return str(newest["metadata"]["name"]) if newest else ""
+
+
+def stamp_of(obj: Object) -> str:
+    """The stamp that pods of a revision carry."""
+    return str(obj[_STAMP]) if _STAMP in obj else _stamp((obj.get("data") or {}).get("template"))
+
+
+def _stamp(template: Object | None) -> str:
+    annotations = (template or {}).get("metadata", {}).get("annotations", {})
+    return str(annotations.get(labels.INTENT_HASH, ""))
+
+
+def _answers(pod: Object) -> bool:
+    conditions = pod.get("status", {}).get("conditions", ())
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+
+def _of(view: DeploymentView) -> list[Object]:
+    return [obj for (kind, _), obj in view.children.items() if kind == KIND]
+
+
+# -- in the cache ---------------------------------------------------------------------------------
+
+
+def slim(obj: Object) -> Object:
+    """As the cache keeps it: content packed, since it is read only when a spec is reconciled.
+
+    Ten thousand templates as dictionaries would take half a gigabyte.
+    """
+    meta = {name: value for name, value in obj["metadata"].items() if name != "managedFields"}
+    data = obj.get("data") or {}
+    template = data.get("template") if isinstance(data, dict) else None
+    server = {"metadata": meta, "spec": {"template": template or {}}}
+    return {
+        "apiVersion": obj.get("apiVersion", ""),
+        "kind": KIND,
+        "metadata": meta,
+        "revision": obj.get("revision", 0),
+        _PACKED: zlib.compress(json.dumps(data, separators=(",", ":")).encode()),
+        _COPIES: mounts.of_server(server),
+        _STAMP: _stamp(template),
+    }
+
+
+def copies_of(obj: Object) -> list[str]:
+    """Which copies a kept revision mounts, as index values."""
+    return list(obj.get(_COPIES, ()))
+
+
+def _data(obj: Object) -> Any:
+    return json.loads(zlib.decompress(obj[_PACKED])) if _PACKED in obj else obj["data"]
