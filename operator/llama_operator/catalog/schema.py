@@ -119,9 +119,7 @@ def _shape(entry: Fields, shapes: Mapping[str, Any]) -> tuple[Shape, Object]:
             raise entry.wrong("shape", "Name one of `shapes`, or write the numbers here")
         given, at = shapes[given], f"shapes.{given}"
     found = Fields(given, at, {*_SHAPE_FIELDS, *_ROPE})
-    raw = {
-        key: value for key, value in found.raw.items() if key not in _ROPE and value is not None
-    }
+    raw = {key: value for key, value in found.raw.items() if key not in _ROPE and value is not None}
     raw["dtype"] = found.text("dtype", entry.text("dtype", "bfloat16"))
     raw["quantization"] = found.text("quantization", entry.text("quantization", ""))
     raw["tied_embeddings"] = found.flag("tied_embeddings", False)
