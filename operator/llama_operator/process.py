@@ -14,6 +14,7 @@ from llama_operator.catalog import catalog
 from llama_operator.config import Config
 from llama_operator.reconcile import resources
 from llama_operator.reconcile.caches import Caches
+from llama_operator.reconcile.fleet import ColdStarts, FleetCollector
 from llama_operator.reconcile.gather import Gatherer
 from llama_operator.reconcile.reconciler import DeploymentReconciler, WeightsReconciler
 from llama_operator.reconcile.recorder import ConditionRecorder
@@ -69,6 +70,8 @@ def build(config: Config, api: Api, metrics: Metrics) -> Manager:
     for controller in manager.controllers:
         metrics.queue.observe(controller.queue)
     watch(manager, caches, servers, weights)
+    FleetCollector(caches.deployments.store, caches.weights.store, metrics.registry)
+    caches.pods.add_handler(ColdStarts(metrics.registry).seen)
     return manager
 
 

@@ -28,6 +28,7 @@ _META = (
     "labels",
     "ownerReferences",
     "deletionTimestamp",
+    "creationTimestamp",
 )
 _POD_STATUS = ("phase", "conditions", "initContainerStatuses", "containerStatuses")
 

@@ -1,0 +1,30 @@
+"""docs/metrics.md names every metric of the operator, and no other."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from tests.docs.markdown import PROJECT
+
+from llama_operator.reconcile.fleet import ColdStarts, FleetCollector
+from llama_operator.telemetry.metrics import Metrics
+
+
+class _Nothing:
+    def list(self) -> list[dict[str, Any]]:
+        return []
+
+
+def test_every_metric_is_documented_and_no_other() -> None:
+    metrics = Metrics()
+    FleetCollector(_Nothing(), _Nothing(), metrics.registry)
+    ColdStarts(metrics.registry)
+    there = {family.name for family in metrics.registry.collect()}
+    ours = {name for name in there if not name.startswith(("process_", "python_"))}
+    rows = [
+        line.split("|")[1]
+        for line in (PROJECT / "docs/metrics.md").read_text().splitlines()
+        if line.startswith("| `")
+    ]
+    assert {name for row in rows for name in re.findall(r"`([a-z_]+)`", row)} == ours

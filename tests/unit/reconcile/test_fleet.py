@@ -1,0 +1,160 @@
+"""What a scrape shows is what the objects say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from tests.support.builders import deployment, weights
+
+from llama_operator.reconcile.fleet import ColdStarts, FleetCollector, phases
+
+Object = dict[str, Any]
+
+
+class Listed:
+    def __init__(self, *objects: Object) -> None:
+        self._objects = list(objects)
+
+    def list(self) -> list[Object]:
+        return self._objects
+
+
+def condition(kind: str, status: str, reason: str) -> Object:
+    return {"type": kind, "status": status, "reason": reason}
+
+
+PLAN = {
+    "gpus": 8, "gpuProduct": "H100", "tensorParallel": 8, "pipelineParallel": 1,
+    "dtype": "bfloat16", "kvTokens": 1_419_760,
+}  # fmt: skip
+SERVING = deployment(
+    "good",
+    status={
+        "conditions": [condition("Ready", "True", "Serving")],
+        "plan": PLAN,
+        "readyReplicas": 2,
+    },
+    replicas=2,
+)
+BROKEN = deployment(
+    "bad",
+    status={
+        "conditions": [
+            condition("Ready", "False", "CrashLooping"),
+            condition("Degraded", "True", "CrashLooping"),
+        ]
+    },
+)
+COMING = weights(
+    "coming",
+    status={
+        "conditions": [condition("Ready", "False", "Downloading")],
+        "bytes": 1000,
+        "progress": {"bytesDone": 250, "bytesPerSecond": 50},
+        "urlExpiresAt": "2026-01-01T12:00:00Z",
+    },
+)
+THERE = weights(
+    "there",
+    status={
+        "conditions": [condition("Ready", "True", "Published")],
+        "bytes": 1000,
+        "digest": "sha256:x",
+        "usedByCount": 3,
+        "lastVerifiedAt": "2026-01-01T00:00:00Z",
+    },
+)
+
+
+def scraped(*deployments: Object, copies: tuple[Object, ...] = ()) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    FleetCollector(Listed(*deployments), Listed(*copies), registry)
+    return registry
+
+
+def value(registry: CollectorRegistry, name: str, object_name: str = "", **labels: str) -> Any:
+    own = {"namespace": "default", **({"name": object_name} if object_name else {}), **labels}
+    return registry.get_sample_value(f"llama_operator_{name}", own)
+
+
+def test_deployments_by_state_and_what_is_wrong() -> None:
+    found = scraped(SERVING, BROKEN, deployment("new"))
+    assert value(found, "deployments", state="Serving") == 1
+    assert value(found, "deployments", state="CrashLooping") == 1
+    assert value(found, "deployments", state="New") == 1
+    assert value(found, "degraded", "bad", cause="CrashLooping") == 1
+    assert value(found, "degraded", "good", cause="CrashLooping") is None
+    assert (value(found, "ready", "good"), value(found, "ready", "bad")) == (1, 0)
+    assert (value(found, "replicas_wanted", "good"), value(found, "replicas_ready", "good")) == (
+        2,
+        2,
+    )
+
+
+def test_the_plan_is_told_where_there_is_one() -> None:
+    found = scraped(SERVING, BROKEN)
+    layout = {
+        "model": "llama-3.1-8b-instruct", "gpu_product": "H100", "tensor_parallel": "8",
+        "pipeline_parallel": "1", "dtype": "bfloat16",
+    }  # fmt: skip
+    assert value(found, "plan_info", "good", **layout) == 1
+    assert value(found, "plan_kv_tokens", "good") == 1_419_760
+    assert value(found, "plan_gpus", "bad") is None
+
+
+def test_weights_on_their_way_and_there() -> None:
+    found = scraped(copies=(COMING, THERE))
+    assert (
+        value(found, "weights_bytes", "coming"),
+        value(found, "weights_done_bytes", "coming"),
+    ) == (
+        1000,
+        250,
+    )
+    assert value(found, "weights_bytes_per_second", "coming") == 50
+    assert value(found, "weights_url_expiry_timestamp_seconds", "coming") == 1767268800
+    assert value(found, "weights_done_bytes", "there") == 1000
+    assert value(found, "weights_bytes_per_second", "there") is None
+    assert value(found, "weights_users", "there") == 3
+    assert value(found, "weights_verified_timestamp_seconds", "there") == 1767225600
+
+
+def pod(ready: str = "", restarts: int = 0, component: str = "server") -> Object:
+    conditions = [
+        {"type": "PodScheduled", "status": "True", "lastTransitionTime": "2026-01-01T12:00:02Z"},
+        {"type": "Ready", "status": "True" if ready else "False", "lastTransitionTime": ready},
+    ]
+    running = {"running": {"startedAt": "2026-01-01T12:00:10Z"}}
+    return {
+        "metadata": {
+            "creationTimestamp": "2026-01-01T12:00:00Z",
+            "labels": {"app.kubernetes.io/component": component},
+        },
+        "status": {
+            "conditions": conditions,
+            "containerStatuses": [{"restartCount": restarts, "state": running}],
+        },
+    }
+
+
+READY = "2026-01-01T12:01:10Z"
+
+
+def test_a_cold_start_is_cut_into_phases() -> None:
+    assert phases(pod(READY)) == {"scheduled": 2, "image": 8, "startup": 60}
+    assert phases(pod()) == {}
+    assert phases(pod(READY, restarts=1)) == {}
+    assert phases(pod(READY, component="fetch")) == {}
+
+
+def test_only_a_pod_that_becomes_ready_counts() -> None:
+    registry = CollectorRegistry()
+    starts = ColdStarts(registry)
+    starts.seen("add", None, pod(READY))  # it was ready before we came
+    starts.seen("update", pod(READY), pod(READY))
+    starts.seen("delete", pod(READY), None)
+    starts.seen("update", pod(), pod(READY))
+    name = "llama_operator_cold_start_seconds"
+    assert registry.get_sample_value(f"{name}_count", {"phase": "startup"}) == 1
+    assert registry.get_sample_value(f"{name}_sum", {"phase": "startup"}) == 60
