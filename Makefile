@@ -92,6 +92,10 @@ test-full: prepare  ## All tests, the long ones too
 bench-planner: setup  ## Predicted against measured KV tokens, and the planner's speed
 	@$(PY) -m tests.bench.planner
 
+.PHONY: bench-weights
+bench-weights: setup  ## Fetch and convert against loopback, disk, hash, `hf download` and cp
+	@$(PY) -m tests.bench.weights $(BENCH_ARGS)
+
 .PHONY: clean
 clean: cluster-down  ## Remove the virtual environment and local state (the cache stays)
 	@rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

