@@ -15,7 +15,8 @@ from llamactl.asking import Asked
 
 RULES = {
     "fit": "the fewest GPUs, then those with the least memory",
-    "throughput": "the most tokens/s per GPU with all requests together, then the fewest GPUs",
+    "throughput": "the most tokens/s per GPU with all requests together, then the fewest GPUs, and "
+    "the largest KV cache that they bear",
     "latency": "the most tokens/s for one request, then the fewest GPUs",
 }
 

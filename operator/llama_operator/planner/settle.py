@@ -2,7 +2,7 @@
 
 vLLM's defaults are tried first. Where they leave too little cache, what costs the user least is
 lowered first: places for sequences that the cache could not hold anyway, then the batch, then
-the share of the card is raised as far as the whole card allows. Pins are never touched.
+the share of the card is raised, by no more than it takes. Pins are never touched.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from llama_operator.planner.versions import Engine
 
 # The shortest context that is worth serving where none was asked for.
 LEAST_CONTEXT = 8192
-_LOWER_SEQS = (256, 128, 64, 32, 16)
-_LOWER_TOKENS = 2048
+# Sequences and batched tokens, in the order of what they cost.
+_LOWER = ((256, 8192), (256, 4096), (128, 2048), (64, 2048), (32, 2048), (16, 2048))
 # An automatic context keeps off the edge by more than the planner has ever been wrong.
 _MARGIN = 0.02
 _MOST_UTILIZATION = 0.97
@@ -55,9 +55,22 @@ def settle(subject: Subject, request: Request, layout: Layout) -> Settled:
     if best.most_tokens >= min(needed, LEAST_CONTEXT):
         for tried in chain((best,), _ladder(placed, request, default)):
             if tried.holds and tried.kv_tokens >= needed:
-                return _settled(request, tried, default, needed)
+                return _settled(request, _filled(placed, request, tried), default, needed)
             best = max(best, tried, key=_worth)
     return _settled(request, best, default, needed)._replace(fits=False)
+
+
+def _filled(placed: Placed, request: Request, found: Budget) -> Budget:
+    """For throughput a share of the card as large as it bears, for the most requests at once.
+
+    A hundredth stays free: nothing was asked for that would be worth the last of it.
+    """
+    if request.objective != "throughput" or request.gpu_memory_utilization is not None:
+        return found
+    share = round(min(_MOST_UTILIZATION, _allowed_utilization(found)) - 0.01, 2)
+    if share <= found.settings.utilization:
+        return found
+    return placed.budget(found.settings._replace(utilization=share))
 
 
 def _worth(found: Budget) -> tuple[bool, int]:
@@ -103,18 +116,18 @@ def _ladder(placed: Placed, request: Request, default: Settings) -> Iterator[Bud
     for settings in lowered:
         yield _within_card(placed, request, settings)
     if request.gpu_memory_utilization is None:
+        needed = needed_tokens(request)
         for settings in (default, *lowered):
-            yield _raised(placed, settings)
+            yield _raised(placed, settings, needed)
 
 
 def _lowered(request: Request, default: Settings) -> Iterator[Settings]:
     least = request.concurrency or 1
-    for step in _LOWER_SEQS:
+    for step, batch in _LOWER:
         seqs = request.max_num_seqs or max(least, min(step, default.max_num_seqs))
-        tokens = _LOWER_TOKENS if step <= 128 else default.max_num_batched_tokens
         # vLLM refuses a batch that is smaller than the number of sequences.
         tokens = request.max_num_batched_tokens or max(
-            seqs, min(tokens, default.max_num_batched_tokens)
+            seqs, min(batch, default.max_num_batched_tokens)
         )
         lower = default._replace(max_num_seqs=seqs, max_num_batched_tokens=tokens)
         if lower != default:
@@ -132,12 +145,23 @@ def _within_card(placed: Placed, request: Request, settings: Settings) -> Budget
     return placed.budget(settings._replace(utilization=allowed))
 
 
-def _raised(placed: Placed, settings: Settings) -> Budget:
+def _raised(placed: Placed, settings: Settings, needed: int) -> Budget:
     found = placed.budget(settings)
     allowed = min(_MOST_UTILIZATION, _allowed_utilization(found))
+    wanted = max(settings.utilization, _needed_utilization(found, needed))
     if allowed <= settings.utilization:
         return found
-    return placed.budget(settings._replace(utilization=allowed))
+    return placed.budget(settings._replace(utilization=min(wanted, allowed)))
+
+
+def _needed_utilization(found: Budget, tokens: int) -> float:
+    """The smallest utilisation, in hundredths, whose cache holds so many tokens."""
+    requested = found.card_bytes * found.settings.utilization
+    shares = (
+        (requested - each.kv_room + tokens * each.kv_per_token) / found.card_bytes
+        for each in found.ranks
+    )
+    return math.ceil(max(shares) * 100) / 100
 
 
 def _allowed_utilization(found: Budget) -> float:

@@ -212,6 +212,23 @@ def test_objectives() -> None:
     assert plan(ask("70b", objective="throughput")).gpus == 4
 
 
+def test_throughput_takes_the_largest_cache_that_the_card_bears() -> None:
+    fit, most = plan(ask("70b", gpu_count=8)), plan(ask("70b", gpu_count=8, objective="throughput"))
+    assert most.kv_tokens > fit.kv_tokens and most.per_gpu.free_bytes > 85_017_493_504 // 100
+    assert "gpu-memory-utilization raised from 0.92 to 0.93" in most.reason
+    pinned = ask("70b", gpu_count=8, objective="throughput", gpu_memory_utilization=0.9)
+    assert plan(pinned).gpu_memory_utilization == 0.9
+
+
+def test_a_share_is_raised_by_no_more_than_it_takes() -> None:
+    pins: dict[str, Any] = {
+        "gpu_count": 2, "max_num_seqs": 1024, "max_num_batched_tokens": 8192, "max_model_len": 38_000
+    }  # fmt: skip
+    found = plan(ask("70b", **pins))
+    assert (found.gpu_memory_utilization, found.kv_tokens >= 38_000) == (0.93, True)
+    assert "gpu-memory-utilization raised from 0.92 to 0.93" in found.changes
+
+
 def test_quantised_while_loading() -> None:
     found = plan(ask("70b", quantization="fp8", gpu_count=1, max_num_seqs=256))
     assert (found.quantization, found.online_quantization) == ("fp8", "fp8")
