@@ -37,7 +37,8 @@ class Rank(NamedTuple):
     """One rank's memory in bytes.
 
     `kv_room` is what vLLM's budget leaves for the KV cache, `loading` what weights take until
-    they are quantised, where that is more than they take after.
+    they are quantised, where that is more than they take after. `graphs_apart` is what CUDA
+    graphs take besides a batch.
     """
 
     stage: Stage
@@ -51,6 +52,7 @@ class Rank(NamedTuple):
     kv_per_token: int
     kv_room: int
     loading: int
+    graphs_apart: int
 
     @property
     def fixed(self) -> int:
@@ -62,14 +64,8 @@ class Rank(NamedTuple):
 
     @property
     def working(self) -> int:
-        """Bytes of CUDA graphs and of a full batch.
-
-        Before 0.24 the peak that is kept free for the sampler is far above what a batch takes,
-        so graphs find their place in it.
-        """
-        if self.workspace:
-            return max(self.workspace, self.activation) + self.graphs
-        return max(self.activation, self.graphs)
+        """Bytes of a full batch and of CUDA graphs."""
+        return max(self.workspace, self.activation) + self.graphs_apart
 
 
 class Budget(NamedTuple):
@@ -206,6 +202,10 @@ def _rank(subject: Subject, load: Load, share: Share, requested: int) -> Rank:
     shape, engine, stage = subject.shape, subject.engine, share.stage
     activation = memory.peak_activation(shape, engine, load, stage)
     graphs = memory.graph_bytes(shape, load, stage)
+    workspace = memory.workspace_bytes(shape, engine, load, stage)
+    # Before 0.21 the peak that is kept free for the sampler is far above what a batch takes, so
+    # graphs find their place in it.
+    apart = workspace or engine.graphs_in_budget
     counted = share.weights + activation + share.other
     counted += graphs if engine.graphs_in_budget else 0
     return Rank(
@@ -216,8 +216,9 @@ def _rank(subject: Subject, load: Load, share: Share, requested: int) -> Rank:
         other=share.other,
         outside=share.outside,
         persistent=memory.persistent_bytes(shape, engine, load, stage),
-        workspace=memory.workspace_bytes(shape, engine, load, stage),
+        workspace=workspace,
         kv_per_token=share.kv_per_token,
         kv_room=requested - counted,
         loading=share.loading,
+        graphs_apart=graphs if apart else max(0, graphs - activation),
     )

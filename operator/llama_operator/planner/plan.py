@@ -125,15 +125,14 @@ def per_gpu(found: Budget) -> PerGpu:
     tokens = found.kv_tokens
     rank = max(found.ranks, key=lambda each: each.fixed + tokens * each.kv_per_token)
     kv_cache = tokens * rank.kv_per_token
-    shown = rank.activation + rank.graphs
-    other = max(0, rank.fixed - rank.weights - shown)
+    named = rank.weights + rank.activation + rank.graphs_apart
     return PerGpu(
         weights_bytes=rank.weights,
         kv_cache_bytes=kv_cache,
         activation_bytes=rank.activation,
-        cuda_graph_bytes=rank.graphs,
-        other_bytes=other,
-        free_bytes=found.card_bytes - kv_cache - rank.weights - shown - other,
+        cuda_graph_bytes=rank.graphs_apart,
+        other_bytes=rank.fixed - named,
+        free_bytes=found.card_bytes - rank.fixed - kv_cache,
     )
 
 

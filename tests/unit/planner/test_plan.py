@@ -11,6 +11,7 @@ from tests.unit.planner.ask import SMOLLM2, ask, smollm2_on_cpu
 from llama_operator.api.conditions import DEPLOYMENT_REASONS
 from llama_operator.api.errors import LlamaError, PlanRefused
 from llama_operator.catalog.shape import kv_bytes_per_token
+from llama_operator.planner import gpus
 from llama_operator.planner.plan import Request, plan
 from llama_operator.planner.weights import Precision, Stage, parameter_bytes
 
@@ -53,11 +54,13 @@ def test_gpus_given_means_exactly_that_many() -> None:
     assert plan(ask("llama-1-33b", gpu_count=8)).pipeline_parallel == 2
 
 
-def test_the_bytes_of_a_card_sum_up() -> None:
-    for model in ("8b", "70b", "405b", "scout"):
-        each = plan(ask(model)).per_gpu
-        parts = each.to_status().values()
-        assert sum(parts) == 85_017_493_504
+@pytest.mark.parametrize("version", ["0.6.3", "0.10.2", "0.22.0", "0.24.0", "0.33.0"])
+@pytest.mark.parametrize("model", ["8b", "70b", "405b"])
+def test_the_bytes_of_a_card_sum_up(model: str, version: str) -> None:
+    for gpu, pins in (("h100", {}), ("h100-nvl", {"gpus_per_node": 1})):
+        found = plan(ask(model, gpu, vllm_version=version, **pins)).per_gpu
+        parts = found.to_status().values()
+        assert sum(parts) == gpus.find(gpu).memory_bytes
         assert all(part >= 0 for part in parts)
 
 
