@@ -50,6 +50,7 @@ class Download:
         self._to_hash: queue.SimpleQueue[Part | None] = queue.SimpleQueue()
         self._entries: list[Entry] = []
         self._ledger = threading.Lock()
+        self._own = threading.local()
 
     def run(self, parts: Sequence[Part]) -> list[Entry]:
         """Raises the first failure, with all finished ranges kept for the next run."""
@@ -131,21 +132,29 @@ class Download:
 
     def _pump(self, task: Task, body: Stream) -> None:
         noted, at = task.position, time.monotonic()
+        buffer = self._buffer()
         try:
             while task.position < task.end:
                 self._check_stop()
-                data = body.read(min(BUFFER, task.end - task.position))
-                if not data:
+                count = body.readinto(buffer[: min(BUFFER, task.end - task.position)])
+                if not count:
                     raise cut(task.part.file.path)
-                task.part.write(data, task.position)
-                task.position += len(data)
-                self._throttle.spend(len(data))
+                task.part.write(buffer[:count], task.position)
+                task.position += count
+                self._throttle.spend(count)
                 now = time.monotonic()
                 if task.position - noted >= JOURNAL_BYTES or now - at >= JOURNAL_SECONDS:
                     self._note(task, noted)
                     noted, at = task.position, now
         finally:
             self._note(task, noted)
+
+    def _buffer(self) -> memoryview:
+        """One for each thread, used again and again."""
+        if not hasattr(self._own, "buffer"):
+            self._own.buffer = memoryview(bytearray(BUFFER))
+        found: memoryview = self._own.buffer
+        return found
 
     def _note(self, task: Task, start: int) -> None:
         self._meter.add(task.part.record(start, task.position))

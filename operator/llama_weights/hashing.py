@@ -17,7 +17,7 @@ from llama_weights.errors import Interrupted
 from llama_weights.files import RemoteFile
 from llama_weights.part import Part
 
-BUFFER = 4 << 20
+BUFFER = 1 << 20
 
 
 class Digests:
@@ -31,7 +31,7 @@ class Digests:
         elif algorithm == "md5":
             self._other = hashlib.md5(usedforsecurity=False)
 
-    def update(self, data: bytes) -> None:
+    def update(self, data: bytes | memoryview) -> None:
         """The next bytes of the file."""
         self._sha256.update(data)
         if self._other is not None:
@@ -58,13 +58,14 @@ def digests_of(file: RemoteFile, data: bytes) -> Digests:
 def follow(part: Part, stop: threading.Event) -> Digests:
     """Hash a part as it grows, until its end. Raises Interrupted when asked to stop."""
     found = Digests(part.file.algorithm, part.file.size)
-    position = 0
+    position, buffer = 0, memoryview(bytearray(BUFFER))
     while position < part.file.size:
         front = _wait(part, position, stop)
         while position < front and not stop.is_set():
-            data = part.read(min(BUFFER, front - position), position)
-            found.update(data)
-            position += len(data)
+            count = part.read(buffer[: min(BUFFER, front - position)], position)
+            found.update(buffer[:count])
+            position += count
+        part.hashed(position)
     return found
 
 

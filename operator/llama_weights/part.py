@@ -21,6 +21,7 @@ from llama_weights.ranges import Ranges
 
 # What a crash of the machine may cost per file; a crash of the process costs less.
 SYNC_BYTES = 32 << 20
+DROP_BYTES = 8 << 20
 
 
 class _Descriptor:
@@ -49,6 +50,8 @@ class Part:
         self._lock = threading.Lock()
         self._descriptor: _Descriptor | None = None
         self._unsynced = 0
+        # Bytes [dropped, hashed) are not needed in memory once they are on the disk.
+        self._hashed = self._dropped = 0
         self.done = Ranges()
         self.grown = threading.Condition(self._lock)
         self.pending: list[tuple[int, int]] = []
@@ -77,7 +80,7 @@ class Part:
             self._journal.add(0, self.file.size)
         self._journal.close()
 
-    def write(self, data: bytes, offset: int) -> None:
+    def write(self, data: bytes | memoryview, offset: int) -> None:
         """Put bytes at their place; `record` makes them count."""
         opened = self._descriptor
         if opened:
@@ -112,20 +115,32 @@ class Part:
         with self._lock:
             if self._descriptor is opened:
                 self._journal.synced(count)
+        self._drop(opened)
 
-    def read(self, count: int, offset: int) -> bytes:
-        """Bytes from the disk, for the hash."""
+    def hashed(self, position: int) -> None:
+        """Everything before `position` has been hashed and will not be read again."""
+        self._hashed = position
+
+    def _drop(self, opened: _Descriptor) -> None:
+        """Give pages back: a pod's memory limit counts them, and reusing them is quicker."""
+        start, end = self._dropped, self._hashed
+        if end - start >= DROP_BYTES:
+            os.posix_fadvise(opened.number, start, end - start, os.POSIX_FADV_DONTNEED)
+            self._dropped = end
+
+    def read(self, buffer: memoryview, offset: int) -> int:
+        """Bytes from the disk into a buffer, for the hash; how many there were."""
         opened = self._descriptor
         if opened is None:
             raise Interrupted
         with volume.guarded(self.path):
-            return os.pread(opened.number, count, offset)
+            return os.preadv(opened.number, [buffer], offset)
 
     def reset(self) -> None:
         """Forget everything but the space: the bytes are not the publisher's."""
         with self.grown:
             self.done = Ranges()
-            self._unsynced = 0
+            self._unsynced = self._hashed = self._dropped = 0
             self._journal.remove()
             self._journal.open()
 

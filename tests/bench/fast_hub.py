@@ -133,9 +133,11 @@ class Handler(BaseHTTPRequestHandler):
     def _send(self, start: int, end: int) -> None:
         self.wfile.flush()
         for offset, count in _pieces(start, end):
-            while count:
-                sent = os.sendfile(self.connection.fileno(), self.content.block, offset, count)
-                offset, count = offset + sent, count - sent
+            done = 0
+            while done < count:
+                left = count - done
+                out = self.connection.fileno()
+                done += os.sendfile(out, self.content.block, offset + done, left)
 
 
 def _pieces(start: int, end: int) -> Iterator[tuple[int, int]]:

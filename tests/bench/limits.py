@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
+import resource
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.bench.fast_hub import COMMIT, REPO
 
@@ -16,14 +18,39 @@ MIB = 1 << 20
 _BUFFER = 4 * MIB
 
 
-def rate(count: int, work: Callable[[], None]) -> float:
-    """Bytes per second of `work`, which moves `count` bytes."""
-    began = time.monotonic()
+class Pace(NamedTuple):
+    """Bytes per second, and the processor's seconds that a byte took."""
+
+    rate: float
+    cost: float
+
+
+def pace(count: int, work: Callable[[], None], server: int = 0) -> Pace:
+    """Of `work`, which moves `count` bytes; a `server`'s processor time counts too."""
+    began, used = time.monotonic(), _used(server)
     work()
-    return count / (time.monotonic() - began)
+    return Pace(count / (time.monotonic() - began), (_used(server) - used) / count)
 
 
-def loopback(port: int, names: list[str], size: int, connections: int = 8) -> float:
+def _used(server: int) -> float:
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    total = own.ru_utime + own.ru_stime
+    if server:
+        fields = Path(f"/proc/{server}/stat").read_text().rpartition(")")[2].split()
+        total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return total
+
+
+def hashed_beside(*others: Pace, own: Pace) -> float:
+    """Bytes per second of sha256 on the cores that moving those bytes leaves.
+
+    At r bytes per second the others take r x their cost of all cores; what is left hashes
+    (cores - r x cost) / own cost. Both are the same r where it is cores / (all costs).
+    """
+    return (os.cpu_count() or 1) / (own.cost + sum(each.cost for each in others))
+
+
+def loopback(port: int, names: list[str], size: int, server: int, connections: int = 8) -> Pace:
     """Ranged reads of all files, thrown away."""
 
     def read(index: int) -> None:
@@ -46,10 +73,10 @@ def loopback(port: int, names: list[str], size: int, connections: int = 8) -> fl
         for thread in threads:
             thread.join()
 
-    return rate(len(names) * size, work)
+    return pace(len(names) * size, work, server)
 
 
-def disk(directory: Path, size: int) -> float:
+def disk(directory: Path, size: int) -> Pace:
     """Bytes of memory written to one file, and synced."""
     data = os.urandom(_BUFFER)
     path = directory / "written"
@@ -61,13 +88,13 @@ def disk(directory: Path, size: int) -> float:
         os.fsync(descriptor)
         os.close(descriptor)
 
-    found = rate(size, work)
+    found = pace(size, work)
     path.unlink()
     return found
 
 
-def hashing(size: int = 1 << 30) -> float:
-    """sha256 of one core, times the cores that moving the bytes leaves free (one is taken)."""
+def hashing(size: int = 1 << 30) -> Pace:
+    """sha256 of one core."""
     data = os.urandom(_BUFFER)
 
     def work() -> None:
@@ -75,7 +102,7 @@ def hashing(size: int = 1 << 30) -> float:
         for _ in range(size // _BUFFER):
             digest.update(data)
 
-    return rate(size, work) * max(1, (os.cpu_count() or 2) - 1)
+    return pace(size, work)
 
 
 def copying(source: Path, target: Path) -> float:
@@ -87,7 +114,7 @@ def copying(source: Path, target: Path) -> float:
         for path in files:
             _copy(path, target / path.name)
 
-    found = rate(sum(path.stat().st_size for path in files), work)
+    found = pace(sum(path.stat().st_size for path in files), work).rate
     for path in target.iterdir():
         path.unlink()
     target.rmdir()

@@ -13,8 +13,8 @@ class Stream(Protocol):
 
     start: int
 
-    def read(self, count: int) -> bytes:
-        """At most `count` bytes, b"" at the end. Raises DownloadError."""
+    def readinto(self, buffer: memoryview) -> int:
+        """Fill a buffer, or less at the end; 0 after it. Raises DownloadError."""
 
     def close(self) -> None:
         """No more is wanted."""

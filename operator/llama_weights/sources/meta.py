@@ -176,10 +176,11 @@ class Held:
     def __init__(self, data: bytes, start: int) -> None:
         self._data, self.start = data, start
 
-    def read(self, count: int) -> bytes:
-        """At most `count` bytes, b"" at the end."""
-        data, self._data = self._data[:count], self._data[count:]
-        return data
+    def readinto(self, buffer: memoryview) -> int:
+        """Fill a buffer, or less at the end; 0 after it."""
+        count = min(len(buffer), len(self._data))
+        buffer[:count], self._data = self._data[:count], self._data[count:]
+        return count
 
     def close(self) -> None:
         """Nothing to give back."""

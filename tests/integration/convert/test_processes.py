@@ -46,12 +46,15 @@ def finished(process: subprocess.Popen[str]) -> str:
     return out.strip()
 
 
-def test_killed_at_random_and_resumed(tmp_path: Path, checkpoint: Path) -> None:
+@pytest.mark.parametrize(
+    "kills", [20, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(1200)])]
+)
+def test_killed_at_random_and_resumed(tmp_path: Path, checkpoint: Path, kills: int) -> None:
     began = time.monotonic()
     expected = finished(start(checkpoint, tmp_path / "whole"))
     seconds, random = time.monotonic() - began, Random(3)  # noqa: S311
     kept = 0
-    for _ in range(8):
+    for _ in range(kills):
         process = start(checkpoint, tmp_path / "out")
         time.sleep(random.uniform(0.15, 0.7) * seconds)
         process.send_signal(signal.SIGKILL)

@@ -6,6 +6,7 @@ import random
 import time
 from pathlib import Path
 
+import pytest
 from tests.support.hub import Hub, parse_fault
 from tests.support.hub.command import (
     MIB,
@@ -19,9 +20,17 @@ from tests.support.hub.command import (
 )
 from tests.support.hub.sample import REPO, WANTED, repository
 
+LONG = pytest.mark.timeout(1200)
 
-def test_killed_at_random_points_it_ends_with_the_same_bytes(tmp_path: Path) -> None:
-    size, rate, connections, kills = 16 * MIB, 3 * MIB, 4, 6
+
+@pytest.mark.parametrize(
+    ("kills", "size"),
+    [(20, 24 * MIB), pytest.param(200, 192 * MIB, marks=[pytest.mark.slow, LONG])],
+)
+def test_killed_at_random_points_it_ends_with_the_same_bytes(
+    tmp_path: Path, kills: int, size: int
+) -> None:
+    rate, connections = MIB, 4
     directory, chance = tmp_path / "d", random.Random(7)  # noqa: S311
     with Hub([repository(size)], faults=[parse_fault(f"slow:on=cdn,rate={rate}")]) as hub:
         command = [*arguments(hub, directory), "--connections", str(connections), *PATIENCE]
