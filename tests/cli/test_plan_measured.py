@@ -100,10 +100,12 @@ def test_they_are_right_on_average(llamactl: Run, tmp_path: Path) -> None:
     assert sum(errors) / len(errors) <= 0.003
 
 
-def test_the_share_that_dies_is_refused_by_the_card(llamactl: Run) -> None:
+@pytest.mark.parametrize("batch", ["pinned", "auto"])
+def test_the_share_that_dies_is_refused_by_the_card(llamactl: Run, batch: str) -> None:
     """70B on two H100s: vLLM's own check passes at 0.95, and the first burst ends the server."""
     args = ("llama-3.1-70b", "--gpu", "H100", "--gpus", 2, "--max-model-len", 8192)
-    pins = ("--max-num-seqs", 1024, "--max-num-batched-tokens", 8192, "-o", "json")
+    pinned = ("--max-num-seqs", 1024, "--max-num-batched-tokens", 8192)
+    pins = (*(pinned if batch == "pinned" else ()), "-o", "json")
     for share, fits in ((0.90, True), (0.92, True), (0.95, False), (0.99, False)):
         result = llamactl("plan", *args, "--gpu-memory-utilization", share, *pins)
         answer = json.loads(result.stdout)

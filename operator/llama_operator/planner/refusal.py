@@ -11,7 +11,7 @@ from llama_operator.planner.layout import Layout, tensor_parallel_problem
 from llama_operator.planner.memory import BLOCK
 from llama_operator.planner.request import Request
 from llama_operator.planner.search import layouts
-from llama_operator.planner.settle import Settled, settle
+from llama_operator.planner.settle import Settled, allowed_utilization, settle
 
 GIB = 1 << 30
 _MOST_CHOICES = 6
@@ -112,7 +112,7 @@ def too_small(
     request: Request, subject: Subject, method: str, tried: Sequence[Settled]
 ) -> PlanRefused:
     """The refusal where layouts exist but none holds what was asked."""
-    best = max(tried, key=lambda each: (each.budget.holds, each.budget.kv_tokens))
+    best = _nearest(tried)
     fitting = [each for each in offers(request, subject, method) if each.fits]
     choices = [str(each.layout.gpus) for each in fitting[:_MOST_CHOICES]]
     field, reason, said = shortage(request, best)
@@ -124,6 +124,13 @@ def too_small(
         field=field,
         fix=_sentence(ways),
     )
+
+
+def _nearest(tried: Sequence[Settled]) -> Settled:
+    """The layout that fails by least: the first whose cache would do but for the card, if any."""
+    enough = (each for each in tried if each.budget.kv_tokens >= each.needed)
+    most = max(tried, key=lambda each: (each.budget.holds, each.budget.kv_tokens))
+    return next(enough, most)
 
 
 def shortage(request: Request, best: Settled) -> tuple[str, str, str]:
@@ -192,7 +199,10 @@ def _ways(request: Request, best: Settled, fitting: Iterable[Settled], field: st
     if field in ("spec.sizing.maxNumSeqs", "spec.sizing.maxNumBatchedTokens", "--concurrency"):
         yield "Lower it"
     elif request.gpu_memory_utilization and not found.holds:
-        yield "Leave it out for auto"
+        share = allowed_utilization(found)
+        bears = 0.1 <= share < request.gpu_memory_utilization
+        yield f"Use at most {share:g}" if bears else "Leave it out for auto"
+        return
     elif found.holds and most and request.max_model_len:
         yield f"Use at most {most}"
     more = [describe(each) for each in fitting if each.layout.gpus != best.layout.gpus]

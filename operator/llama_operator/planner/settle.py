@@ -51,9 +51,14 @@ def settle(subject: Subject, request: Request, layout: Layout) -> Settled:
     needed = needed_tokens(request)
     placed = Placed(subject, layout)
     best = _within_card(placed, request, default)
+    if best.holds or request.gpu_memory_utilization is None:
+        tries = chain((best,), _ladder(placed, request, default))
+    else:
+        # A share that the card does not bear is the mistake, and a smaller batch no cure for it.
+        tries = iter((best,))
     # Hopeless layouts are not worth the tries; near misses are, to tell what would fit.
     if best.most_tokens >= min(needed, LEAST_CONTEXT):
-        for tried in chain((best,), _ladder(placed, request, default)):
+        for tried in tries:
             if tried.holds and tried.kv_tokens >= needed:
                 return _settled(request, _filled(placed, request, tried), default, needed)
             best = max(best, tried, key=_worth)
@@ -67,7 +72,7 @@ def _filled(placed: Placed, request: Request, found: Budget) -> Budget:
     """
     if request.objective != "throughput" or request.gpu_memory_utilization is not None:
         return found
-    share = round(min(_MOST_UTILIZATION, _allowed_utilization(found)) - 0.01, 2)
+    share = round(min(_MOST_UTILIZATION, allowed_utilization(found)) - 0.01, 2)
     if share <= found.settings.utilization:
         return found
     return placed.budget(found.settings._replace(utilization=share))
@@ -139,7 +144,7 @@ def _within_card(placed: Placed, request: Request, settings: Settings) -> Budget
     found = placed.budget(settings)
     if found.holds or request.gpu_memory_utilization is not None:
         return found
-    allowed = _allowed_utilization(found)
+    allowed = allowed_utilization(found)
     if not 0 < allowed < settings.utilization:
         return found
     return placed.budget(settings._replace(utilization=allowed))
@@ -147,7 +152,7 @@ def _within_card(placed: Placed, request: Request, settings: Settings) -> Budget
 
 def _raised(placed: Placed, settings: Settings, needed: int) -> Budget:
     found = placed.budget(settings)
-    allowed = min(_MOST_UTILIZATION, _allowed_utilization(found))
+    allowed = min(_MOST_UTILIZATION, allowed_utilization(found))
     wanted = max(settings.utilization, _needed_utilization(found, needed))
     if allowed <= settings.utilization:
         return found
@@ -164,7 +169,7 @@ def _needed_utilization(found: Budget, tokens: int) -> float:
     return math.ceil(max(shares) * 100) / 100
 
 
-def _allowed_utilization(found: Budget) -> float:
+def allowed_utilization(found: Budget) -> float:
     """The largest utilisation, in hundredths, at which the card still holds everything."""
     card = found.card_bytes
     requested = card * found.settings.utilization

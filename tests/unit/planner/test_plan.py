@@ -172,6 +172,24 @@ def test_the_whole_card_is_checked_not_only_vllms_share() -> None:
     assert plan(ask("70b", max_num_batched_tokens=8192, **pins)).gpu_memory_utilization <= 0.93
 
 
+@pytest.mark.parametrize(
+    ("model", "count", "share"),
+    [("70b", 2, 0.95), ("70b", 2, 0.99), ("8b", 2, 0.96), ("8b", 1, 0.99), ("405b", None, 0.97)],
+)
+def test_a_share_that_the_card_does_not_bear_is_refused(
+    model: str, count: int | None, share: float
+) -> None:
+    """Measured: 70B dies at 0.95, 8B on two cards at 0.96; 0.99 is not free at the start.
+
+    A smaller batch is no cure for a share that was set too high: it would hang by some MiB.
+    """
+    error = refused(ask(model, gpu_count=count, gpu_memory_utilization=share))
+    assert error.field == "spec.sizing.gpuMemoryUtilization"
+    most = float(error.fix.removeprefix("Use at most "))
+    found = plan(ask(model, gpu_count=count, gpu_memory_utilization=most))
+    assert (found.gpu_memory_utilization, found.max_num_seqs) == (most, 1024)
+
+
 def test_an_automatic_context_is_lowered_and_said() -> None:
     found = plan(ask("70b", gpu_count=2))
     assert found.max_model_len < 131_072 and found.max_model_len % 1024 == 0
