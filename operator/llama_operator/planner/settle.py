@@ -51,18 +51,19 @@ def settle(subject: Subject, request: Request, layout: Layout) -> Settled:
     needed = needed_tokens(request)
     placed = Placed(subject, layout)
     best = _within_card(placed, request, default)
-    if best.holds or request.gpu_memory_utilization is None:
-        tries = chain((best,), _ladder(placed, request, default))
-    else:
-        # A share that the card does not bear is the mistake, and a smaller batch no cure for it.
-        tries = iter((best,))
+    # A pinned share that the card does not bear is the mistake: a smaller batch is no cure for it.
+    ladder = _ladder(placed, request, default) if _may_lower(request, best) else ()
     # Hopeless layouts are not worth the tries; near misses are, to tell what would fit.
     if best.most_tokens >= min(needed, LEAST_CONTEXT):
-        for tried in tries:
+        for tried in chain((best,), ladder):
             if tried.holds and tried.kv_tokens >= needed:
                 return _settled(request, _filled(placed, request, tried), default, needed)
             best = max(best, tried, key=_worth)
     return _settled(request, best, default, needed)._replace(fits=False)
+
+
+def _may_lower(request: Request, default: Budget) -> bool:
+    return default.holds or request.gpu_memory_utilization is None
 
 
 def _filled(placed: Placed, request: Request, found: Budget) -> Budget:
