@@ -14,7 +14,8 @@ class PerGpu(NamedTuple):
     """Bytes on the fullest GPU of a replica; they sum up to the card.
 
     `other_bytes` are the CUDA context, NCCL, vLLM's own buffers and what a full batch takes over
-    the peak of the profile run. `cuda_graph_bytes` are 0 where graphs lie within that peak. A CPU has no card: `free_bytes` is 0 there.
+    the peak of the profile run. `cuda_graph_bytes` are 0 where graphs lie within that peak. A CPU
+    has no card: `free_bytes` is 0 there.
     """
 
     weights_bytes: int
