@@ -27,7 +27,7 @@ from llama_weights.state import State
 BUFFER = 1 << 20
 JOURNAL_BYTES, JOURNAL_SECONDS = 4 << 20, 1.0
 _TRIES = 100
-_GRACE = 5.0
+_GRACE, _STUCK = 5.0, 0.2
 
 
 class Download:
@@ -69,7 +69,7 @@ class Download:
                 self._patience.stop.set()  # wakes the threads that wait to try again
             for _ in hashers:
                 self._to_hash.put(None)
-            self._join([*threads, *hashers])
+            self._join(threads, hashers)
             for part in parts:
                 part.close()
         if self._schedule.failure:
@@ -90,9 +90,17 @@ class Download:
         thread.start()
         return thread
 
-    def _join(self, threads: Sequence[threading.Thread]) -> None:
+    def _join(
+        self, fetchers: Sequence[threading.Thread], hashers: Sequence[threading.Thread]
+    ) -> None:
         deadline = time.monotonic() + _GRACE
-        for thread in threads:
+        while not self._schedule.quiet and time.monotonic() < deadline:
+            time.sleep(0.01)
+        for thread in hashers:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        # A straggler may hang in its connection for long; it writes nothing any more.
+        deadline = min(deadline, time.monotonic() + _STUCK)
+        for thread in fetchers:
             thread.join(max(0.0, deadline - time.monotonic()))
 
     def _started(self, part: Part) -> None:
@@ -117,6 +125,8 @@ class Download:
                 self._stream(task)
                 return
             except WeightsError as error:
+                if task.superseded:
+                    return
                 attempts.failed(error, progressed=task.position > farthest)
             farthest = max(farthest, task.position)
             if task.whole:
@@ -139,8 +149,11 @@ class Download:
                 count = body.readinto(buffer[: min(BUFFER, task.end - task.position)])
                 if not count:
                     raise cut(task.part.file.path)
-                task.part.write(buffer[:count], task.position)
-                task.position += count
+                with task.lock:
+                    if task.superseded:
+                        return
+                    task.part.write(buffer[:count], task.position)
+                    task.position += count
                 self._throttle.spend(count)
                 now = time.monotonic()
                 if task.position - noted >= JOURNAL_BYTES or now - at >= JOURNAL_SECONDS:

@@ -37,7 +37,7 @@ class _Descriptor:
 class Part:
     """The bytes of one file as far as they have come. Thread-safe.
 
-    `pending` and `in_flight`, `whole` and `rejected` belong to the schedule, which guards them.
+    `pending`, `in_flight`, `reissued`, `whole` and `rejected` belong to the schedule, which guards them.
     """
 
     def __init__(self, file: RemoteFile, directory: Path, state: Path) -> None:
@@ -56,6 +56,7 @@ class Part:
         self.grown = threading.Condition(self._lock)
         self.pending: list[tuple[int, int]] = []
         self.in_flight = 0
+        self.reissued = 0
         self.whole = False
         self.rejected = 0
 

@@ -3,20 +3,25 @@
 A few files are under way at once, so that their hashes keep several cores busy; within them the
 file with the fewest open connections is served first, in order, because a hash needs the bytes
 from the front. Ranges are large enough that a round trip costs little, and what they have
-already brought counts after a crash (see part), so their size is no loss.
+already brought counts after a crash (see part), so their size is no loss. When nothing is left to hand
+out, the rest of a straggler is fetched over another connection.
 """
 
 from __future__ import annotations
 
+import statistics
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from llama_weights.errors import Interrupted, WeightsError
 from llama_weights.part import Part
 
 WIDTH = 4
+# A straggler: this many times slower than the median, after so many seconds; per file so often.
+SLOWER, PATIENCE, MOST_REISSUES = 4.0, 2.0, 8
 SMALLEST = 8 << 20
 
 
@@ -28,6 +33,24 @@ class Task:
     position: int
     end: int
     whole: bool = False
+    # Another task fetches the rest of it; guarded by `lock`, as is every write of its bytes.
+    superseded: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    began: float = field(default_factory=time.monotonic)
+    first: int = -1
+
+    def __post_init__(self) -> None:
+        self.first = self.position
+
+    def rate(self, now: float) -> float:
+        """Bytes per second so far."""
+        return (self.position - self.first) / max(now - self.began, 0.001)
+
+    def supersede(self) -> int:
+        """Stop it from writing; returns where the rest of it begins."""
+        with self.lock:
+            self.superseded = True
+            return self.position
 
 
 class Schedule:
@@ -45,6 +68,8 @@ class Schedule:
         self._connections = connections
         self._started = started
         self._active: list[Part] = []
+        self._out: list[Task] = []
+        self._rates: deque[float] = deque(maxlen=32)
         self._unfinished = len(self._waiting)
         self._changed = threading.Condition()
         self.failure: WeightsError | None = None
@@ -63,6 +88,12 @@ class Schedule:
         """A task has ended, whichever way; what it did not fetch is handed out again."""
         with self._changed:
             task.part.in_flight -= 1
+            self._out.remove(task)
+            if task.superseded:
+                self._changed.notify_all()
+                return
+            if task.position >= task.end:
+                self._rates.append(task.rate(time.monotonic()))
             if task.position < task.end and task.whole == task.part.whole:
                 task.part.pending.insert(0, (task.position, task.end))
             self._changed.notify_all()
@@ -110,11 +141,45 @@ class Schedule:
             self._activate(self._waiting.popleft())
         open_parts = [part for part in self._active if part.pending]
         if not open_parts:
-            return None
+            return self._reissued()
         part = min(open_parts, key=lambda each: each.in_flight)
         start, end = part.pending.pop(0)
-        part.in_flight += 1
-        return Task(part, start, end, part.whole)
+        return self._handed_out(Task(part, start, end, part.whole))
+
+    def _handed_out(self, task: Task) -> Task:
+        task.part.in_flight += 1
+        self._out.append(task)
+        return task
+
+    def _reissued(self) -> Task | None:
+        """The rest of a task that is far behind the others; None where none is.
+
+        One connection in some dozens is a straggler at a fifth of the speed, and the end of a fetch
+        waits for it. There is nothing else to do for the one who asks, so a second request is cheap.
+        """
+        now = time.monotonic()
+        typical = statistics.median(self._rates) if self._rates else 0.0
+        late = [task for task in self._out if self._is_late(task, now, typical)]
+        if not late:
+            return None
+        slowest = max(late, key=lambda task: (task.end - task.position) / (task.rate(now) + 1))
+        slowest.part.reissued += 1
+        return self._handed_out(Task(slowest.part, slowest.supersede(), slowest.end))
+
+    @staticmethod
+    def _is_late(task: Task, now: float, typical: float) -> bool:
+        if task.whole or task.superseded or now - task.began < PATIENCE or not typical:
+            return False
+        left = task.end - task.position
+        soon = left / typical + PATIENCE
+        slow = task.rate(now) < typical / SLOWER
+        return slow and task.part.reissued < MOST_REISSUES and left > soon * task.rate(now)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nobody is at work any more but those whose work is done by others."""
+        with self._changed:
+            return all(task.superseded for task in self._out)
 
     def _activate(self, part: Part) -> None:
         part.open()
