@@ -1,4 +1,4 @@
-"""The `llama-weights` command: preflight, fetch, convert, verify, ls.
+"""The `llama-weights` command: preflight, fetch, convert, inspect, adopt, verify, ls, gc.
 
 Exit codes tell a Job what to do: 0 done, 1 no retry will help, 2 wrong usage, 75 try again.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import click
 
+from llama_weights.commands.gc import gc_command
 from llama_weights.commands.local import (
     adopt_command,
     convert_command,
@@ -39,6 +40,7 @@ for _command in (
     inspect_command,
     adopt_command,
     ls_command,
+    gc_command,
 ):
     app.add_command(_command)
 

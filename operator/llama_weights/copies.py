@@ -28,7 +28,12 @@ class Copy:
 
 def copies(root: Path) -> list[Copy]:
     """All copies below a directory (and itself), sorted by path."""
-    return sorted((_copy(root, found) for found in _find(root, _DEPTH)), key=lambda copy: copy.path)
+    return [_copy(root, found) for found in directories(root)]
+
+
+def directories(root: Path) -> list[Path]:
+    """Where there is a manifest or the traces of a fetch, sorted."""
+    return sorted(_find(root, _DEPTH))
 
 
 def _find(directory: Path, depth: int) -> Iterator[Path]:

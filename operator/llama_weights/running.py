@@ -22,7 +22,8 @@ from llama_weights import result
 from llama_weights.errors import DownloadError, Interrupted, WeightsError
 from llama_weights.manifest import Manifest
 from llama_weights.meter import Meter
-from llama_weights.progress import every
+from llama_weights.metrics import served
+from llama_weights.progress import every, shown
 from llama_weights.report import SECONDS, Reporter
 from llama_weights.retry import Patience, Policy
 
@@ -33,6 +34,9 @@ RESULT = click.option(
     help="File for the result; default the pod's termination log.",
 )
 PROGRESS = click.option("--progress-object", default="", metavar="NAMESPACE/NAME")
+METRICS = click.option(
+    "--metrics-port", default=0, type=click.IntRange(0, 65535), help="Serve /metrics; 0: do not."
+)
 
 
 def run(
@@ -73,6 +77,13 @@ def published(made: Manifest) -> dict[str, Any]:
         "files": len(made.files),
         "format": made.format,
     }
+
+
+@contextlib.contextmanager
+def watched(meter: Meter, target: str, port: int) -> Iterator[None]:
+    """Show a meter to whoever watches: a terminal or log, the cluster, Prometheus."""
+    with shown(meter), reported(target, meter), served(meter, port):
+        yield
 
 
 @contextlib.contextmanager

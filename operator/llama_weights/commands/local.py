@@ -13,9 +13,8 @@ from llama_weights.convert.convert import JOBS, Order, convert
 from llama_weights.copies import Copy, copies
 from llama_weights.meta_fetch import find_model
 from llama_weights.meter import Meter
-from llama_weights.progress import shown
 from llama_weights.retry import Patience, Policy
-from llama_weights.running import PROGRESS, RESULT, published, reported, run
+from llama_weights.running import METRICS, PROGRESS, RESULT, published, run, watched
 from llama_weights.verify import verify
 from llama_weights.volume import size
 
@@ -26,6 +25,7 @@ from llama_weights.volume import size
 @click.option("--model", default="", metavar="ID", help="Such as llama-3.1-8b-instruct.")
 @click.option("--jobs", default=JOBS, show_default=True, type=click.IntRange(1, 64))
 @PROGRESS
+@METRICS
 @RESULT
 def convert_command(
     source: Path,
@@ -33,6 +33,7 @@ def convert_command(
     model: str,
     jobs: int,
     progress_object: str,
+    metrics_port: int,
     result_file: Path | None,
 ) -> None:
     """Write Meta's consolidated.NN.pth of SRC as safetensors into DEST, its manifest last.
@@ -43,7 +44,7 @@ def convert_command(
     def work(patience: Patience) -> dict[str, Any]:
         meter = Meter()
         order = Order(source, destination.absolute(), model, jobs)
-        with shown(meter), reported(progress_object, meter):
+        with watched(meter, progress_object, metrics_port):
             return published(convert(order, meter, patience.stop))
 
     run(work, Policy(), result_file)
@@ -52,13 +53,16 @@ def convert_command(
 @click.command("verify")
 @click.argument("directory", type=click.Path(path_type=Path))
 @PROGRESS
+@METRICS
 @RESULT
-def verify_command(directory: Path, progress_object: str, result_file: Path | None) -> None:
+def verify_command(
+    directory: Path, progress_object: str, metrics_port: int, result_file: Path | None
+) -> None:
     """Read every byte of a copy again and compare it with the manifest."""
 
     def work(patience: Patience) -> dict[str, Any]:
         meter = Meter()
-        with shown(meter), reported(progress_object, meter):
+        with watched(meter, progress_object, metrics_port):
             return published(verify(directory, meter, patience.stop))
 
     run(work, Policy(), result_file)
@@ -83,15 +87,16 @@ def inspect_command(directory: Path, model: str, entry: str, result_file: Path |
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--digest", default="", metavar="SHA256", help="What it was before, if it was.")
 @PROGRESS
+@METRICS
 @RESULT
 def adopt_command(
-    directory: Path, digest: str, progress_object: str, result_file: Path | None
+    directory: Path, digest: str, progress_object: str, metrics_port: int, result_file: Path | None
 ) -> None:
     """Read every byte of files that somebody put there, and give their digest; nothing is written."""
 
     def work(patience: Patience) -> dict[str, Any]:
         meter = Meter()
-        with shown(meter), reported(progress_object, meter):
+        with watched(meter, progress_object, metrics_port):
             return published(adopt(directory, digest, meter, patience.stop))
 
     run(work, Policy(), result_file)

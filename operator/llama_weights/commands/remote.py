@@ -15,9 +15,8 @@ from llama_weights.fetch import Wish, fetch
 from llama_weights.meta_fetch import MetaWish, find_model
 from llama_weights.meter import Meter
 from llama_weights.preflight import preflight
-from llama_weights.progress import shown
 from llama_weights.retry import Patience, Policy
-from llama_weights.running import PROGRESS, RESULT, published, reported, run
+from llama_weights.running import METRICS, PROGRESS, RESULT, published, run, watched
 from llama_weights.sources.address import DEFAULT_ENDPOINT, check_repo, check_revision, is_commit
 from llama_weights.sources.client import Client, account
 from llama_weights.sources.huggingface import Checkpoint
@@ -89,6 +88,7 @@ def preflight_command(
 @click.option("--max-bytes-per-second", default=0, type=click.IntRange(0), help="0: no limit.")
 @click.option("--keep-originals", is_flag=True, help="Meta: keep the .pth files in DIR.original.")
 @PROGRESS
+@METRICS
 @click.option("--retries", default=6, show_default=True, help="Failures in a row.")
 @click.option("--rate-limit-wait", default=900.0, show_default=True, help="Seconds in all.")
 @click.option("--lock-ttl", default=60.0, show_default=True, help="Seconds of silence.")
@@ -97,6 +97,7 @@ def fetch_command(
     dest: Path,
     result_file: Path | None,
     progress_object: str,
+    metrics_port: int,
     retries: int,
     stall_timeout: float,
     rate_limit_wait: float,
@@ -117,7 +118,7 @@ def fetch_command(
 
     def work(patience: Patience) -> dict[str, Any]:
         meter = Meter()
-        with shown(meter), reported(progress_object, meter):
+        with watched(meter, progress_object, metrics_port):
             return published(bring(dest.absolute(), meter, patience, **given))
 
     policy = Policy(retries, _LONGEST_BACKOFF, stall_timeout, rate_limit_wait=rate_limit_wait)

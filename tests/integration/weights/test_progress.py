@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import urllib.request
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,8 +12,17 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 from tests.support.cluster import Cluster
+from tests.support.cluster.ports import held
 from tests.support.hub import Hub, parse_fault
-from tests.support.hub.command import MIB, assert_complete, fetch
+from tests.support.hub.command import (
+    MIB,
+    Command,
+    arguments,
+    assert_complete,
+    fetch,
+    run,
+    wait_for,
+)
 from tests.support.hub.sample import repository
 
 from llama_weights.errors import UsageError
@@ -146,3 +156,25 @@ def test_the_account_reaches_no_other_object(api_cluster: Cluster, account: Path
     assert reporter.failures == 1
     found = json.loads(api_cluster.kubectl("get", "llamaweights", "other", "-o", "json"))
     assert "progress" not in found.get("status", {})
+
+
+def test_a_scrape_shows_what_a_fetch_does(tmp_path: Path) -> None:
+    with held(1) as (port,):
+        pass
+    slow = parse_fault(f"slow:on=cdn,rate={MIB}")
+    with Hub([repository(4 * MIB)], faults=[slow]) as hub:
+        running = Command(*arguments(hub, tmp_path / "d"), "--metrics-port", str(port))
+        wait_for(lambda: hub.sent() > MIB)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            text = answer.read().decode()
+        found = dict(line.split(" ") for line in text.splitlines() if not line.startswith("#"))
+        assert 0 < float(found["llama_weights_done_bytes"]) < float(found["llama_weights_bytes"])
+        assert found['llama_weights_phase{phase="Fetching"}'] == "1.0"
+        hub.faults.clear()
+        assert running.wait().code == 0
+
+
+def test_a_port_that_is_taken(hub: Hub, tmp_path: Path) -> None:
+    outcome = run(*arguments(hub, tmp_path / "d"), "--metrics-port", str(hub.port))
+    assert outcome.code == 2
+    assert "--metrics-port" in outcome.result["message"]
