@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
     from prometheus_client.registry import Collector
 
-_NAMES = {
+NAMES = {
     "done_bytes": "Bytes that are there.",
     "bytes": "Bytes in all.",
     "fetched_bytes": "Bytes that came over the network in this run.",
@@ -75,7 +75,7 @@ def collector(meter: Meter) -> Collector:
         def collect(self) -> Iterable[Metric]:
             """The present state."""
             for name, value in values(meter).items():
-                family = GaugeMetricFamily(f"llama_weights_{name}", _NAMES[name])
+                family = GaugeMetricFamily(f"llama_weights_{name}", NAMES[name])
                 family.add_metric((), value)
                 yield family
             phase = GaugeMetricFamily("llama_weights_phase", "1 for the phase.", labels=("phase",))

@@ -20,6 +20,7 @@ RETRIES = 6
 # A preflight says what it met at once; the operator asks again.
 PREFLIGHT_RETRIES = 0
 MOUNT = "/weights"
+METRICS_PORT = 9090
 CA_MOUNT, CA_FILE = "/etc/llama-ca", "ca.crt"
 HOME: Object = {"name": "HOME", "value": "/tmp"}  # noqa: S108
 _TMP: Object = {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108 - an emptyDir of the pod's own
@@ -83,7 +84,8 @@ def _verify_pod(fetching: Fetching, digest: str) -> Object:
 
 
 def _working_pod(fetching: Fetching, name: str, args: list[str], *, read_only: bool) -> Object:
-    container = _container(fetching, name, args)
+    container = _container(fetching, name, [*args, f"--metrics-port={METRICS_PORT}"])
+    container["ports"] = [{"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"}]
     if name == "verify":
         container["env"] = [HOME]  # nobody is asked, so no credential goes along
     if fetching.claim:
