@@ -184,3 +184,72 @@ def test_a_real_model_says_the_same(tmp_path: Path) -> None:
         made.append(tmp_path / f"out{ranks}")
         convert(Order(source, made[-1], "llama-3-8b"), Meter(), threading.Event())
     assert "equal" in ask(LOGITS, original, *made)
+
+
+# -- logits ----------------------------------------------------------------------------------------
+
+# What each release is, written down from its papers and Hugging Face's own files, not from ours.
+RELEASES: dict[str, Any] = {
+    "llama-1-7b": {"theta": 1e4, "scaling": None, "columns": True},
+    "llama-2-7b-chat": {"theta": 1e4, "scaling": None, "columns": True},
+    "codellama-7b-instruct": {"theta": 1e6, "scaling": None, "columns": True},
+    "llama-3-8b-instruct": {"theta": 5e5, "scaling": None},
+    "llama-3.1-8b-instruct": {"theta": 5e5, "scaling": 8.0},
+    "llama-3.2-1b-instruct": {"theta": 5e5, "scaling": 32.0, "tied": True},
+    "llama-3.3-70b-instruct": {"theta": 5e5, "scaling": 8.0},
+}
+ORIGINALS = """
+import sys, json, torch
+from transformers import LlamaConfig, LlamaForCausalLM
+for name, each in json.load(sys.stdin).items():
+    torch.manual_seed(len(name))
+    rope = {"rope_type": "default", "rope_theta": each["theta"]}
+    if each["scaling"]:
+        rope = {"rope_type": "llama3", "rope_theta": each["theta"], "factor": each["scaling"],
+                "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+                "original_max_position_embeddings": 8192}
+    config = LlamaConfig(
+        hidden_size=64, num_hidden_layers=2, num_attention_heads=8, num_key_value_heads=8,
+        intermediate_size=192, vocab_size=640, rms_norm_eps=1e-5, rope_parameters=rope,
+        max_position_embeddings=131072, tie_word_embeddings=each.get("tied", False))
+    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(f"{sys.argv[1]}/{name}")
+"""
+COMPARED = """
+import sys, json, torch
+from transformers import AutoModelForCausalLM
+def logits(directory):
+    model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32)
+    # Far positions: there a missing rope scaling shows.
+    places = torch.tensor([[0, 1, 7, 300, 9000, 40000, 90000, 120000]])
+    with torch.no_grad():
+        return model(torch.arange(8)[None] * 77, position_ids=places).logits
+spread = {}
+for original, others in json.load(sys.stdin).items():
+    expected = logits(original)
+    spread[original] = float(expected.std())
+    for other in others:
+        found = logits(other)
+        assert torch.equal(expected, found), (other, float((expected - found).abs().max()))
+print(json.dumps(spread))
+"""
+
+
+def test_logits_are_those_of_the_original_for_every_release_and_split(tmp_path: Path) -> None:
+    ask(ORIGINALS, tmp_path, given=json.dumps(RELEASES))
+    made: dict[str, list[str]] = {}
+    for name, release in RELEASES.items():
+        tensors = metashards.read(tmp_path / name / "model.safetensors")
+        columns, scaled = release.get("columns", False), release["scaling"] is not None
+        changes: dict[str, Any] = {"use_scaled_rope": True} if scaled else {}
+        theta = release["theta"] if release["theta"] != 1e4 else None
+        params = Sizes().params(rope_theta=theta, **changes)
+        tokenizer = metashards.sentencepiece if columns else metashards.tiktoken
+        for ranks in (1, 2, 4, 8):
+            shards = metashards.split(tensors, Sizes().head_dim, ranks, embed_columns=columns)
+            where = tmp_path / f"{name}-mp{ranks}"
+            source = metashards.checkpoint(where / "in", shards, params, tokenizer(384))
+            convert(Order(source, where / "out", name), Meter(), threading.Event())
+            made.setdefault(str(tmp_path / name), []).append(str(where / "out"))
+    spread = json.loads(ask(COMPARED, given=json.dumps(made)))
+    assert len(spread) == len(RELEASES)
+    assert all(value > 0.01 for value in spread.values()), "logits that say something"
