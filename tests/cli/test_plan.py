@@ -126,6 +126,41 @@ def test_the_yaml_is_a_deployment_to_apply(llamactl: Run) -> None:
     assert spec.sizing.kv_cache_dtype == "fp8"
 
 
+def test_a_lowered_context_is_in_the_yaml(llamactl: Run) -> None:
+    sizing = yaml.safe_load(llamactl("plan", "8b", "--gpu", "L4", "-o", "yaml").stdout)["spec"][
+        "sizing"
+    ]
+    assert sizing["maxModelLen"] == planned(llamactl, "8b", "--gpu", "L4")["chosen"]["maxModelLen"]
+    whole = yaml.safe_load(llamactl("plan", "8b", "--gpu", "H100", "-o", "yaml").stdout)
+    assert "sizing" not in whole["spec"]
+
+
+def test_the_page_has_pod_formulas_and_yaml(llamactl: Run) -> None:
+    page = llamactl("plan", "70b", "--gpu", "H100", "--gpus", 8).stdout
+    for words in (
+        "Pod:      10 cpus, 34.0 GiB memory, 1.0 GiB /dev/shm", "CONTEXT x N", "131,072 x 10.8",
+        "33,792 x 1.0", "32 ms", "FIRST token = 2 x parameters x 512", "To apply\napiVersion",
+    ):  # fmt: skip
+        assert words in page, words
+    text = page.split("To apply\n")[1]
+    shown = llamactl("plan", "70b", "--gpu", "H100", "--gpus", 8, "-o", "yaml").stdout
+    assert yaml.safe_load(text) == yaml.safe_load(shown)
+
+
+def test_what_the_yaml_cannot_say_is_said(llamactl: Run, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    assert "write the ORG/REPO that holds" in llamactl("plan", tmp_path, "--gpu", "L4").stderr
+    assert "one node a replica" in llamactl("plan", "405b", "--gpu", "H100", "-o", "yaml").stderr
+
+
+def test_the_pod_and_the_cache_are_in_the_json(llamactl: Run) -> None:
+    chosen = planned(llamactl, "70b", "--gpu", "H100", "--gpus", 8)["chosen"]
+    # API server, engine core, 8 ranks, 8 x 1024 x 131072 x 4 B pinned, buffers, /dev/shm.
+    assert chosen["pod"]["memoryBytes"] == 34 << 30 and chosen["pod"]["shmBytes"] == 1 << 30
+    requests = chosen["kvTokens"] / chosen["maxModelLen"]
+    assert chosen["fullContextRequests"] == pytest.approx(requests, abs=0.01)
+
+
 def test_a_directory_is_read(llamactl: Run, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
     (tmp_path / "model.safetensors").write_bytes(safetensors(embedding()))

@@ -95,15 +95,12 @@ class Budget(NamedTuple):
         return min(self.card_bytes - each.fixed - tokens * each.kv_per_token for each in self.ranks)
 
     @property
-    def starts(self) -> bool:
-        """Whether vLLM's first check passes: the share it takes is free at the start."""
-        requested = requested_bytes(self.card_bytes, self.settings.utilization)
-        return all(self.card_bytes - each.outside >= requested for each in self.ranks)
-
-    @property
     def holds(self) -> bool:
-        """Whether the card holds everything, not only what vLLM counts."""
-        return self.starts and self.loads and self.card_room >= 0
+        """Whether the card holds everything, not only what vLLM counts.
+
+        That its share is free at the start, which vLLM checks first, follows from it.
+        """
+        return self.loads and self.card_room >= 0
 
     @property
     def loads(self) -> bool:

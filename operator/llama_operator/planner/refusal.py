@@ -155,7 +155,7 @@ def shortage(request: Request, best: Settled) -> tuple[str, str, str]:
             f"{value:,} on {on}: a batch of {found.settings.max_num_seqs:,} sequences takes "
             f"{gib(rank.fixed - rank.weights)} a GPU beside the weights of {gib(rank.weights)}",
         )
-    if not found.starts or (found.kv_tokens and not found.holds):
+    if found.kv_tokens and not found.holds:
         over = gib(-found.card_room)
         share = found.settings.utilization
         return (

@@ -46,6 +46,9 @@ def test_the_batch_of_an_estimate_is_the_asked_concurrency() -> None:
     assert speed_of(request, chosen).batch == 7
     assert speed_of(request, chosen, 3).batch == 3
     assert "7 requests with answers of 128 tokens" in explain(request)
+    # Else as many as the cache holds, and no more than was ever measured to agree.
+    for asked, batch in ((ask("8b"), 256), (ask("70b", gpu_count=2), 55)):
+        assert speed_of(asked, choose(asked, subject_of(asked))).batch == batch
 
 
 def test_a_pinned_batch_is_blamed_and_not_the_share_of_the_card() -> None:
