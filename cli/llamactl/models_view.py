@@ -49,9 +49,19 @@ def find(text: str) -> Model:
 
 
 def table(found: Sequence[Model], width: int, *, wide: bool) -> str:
-    """One line each; `wide` is for wide terminals and pipes."""
+    """One line each; `wide` is for wide terminals and pipes.
+
+    Where some cannot be served a column says so, and a line where the reason is.
+    """
+    refused = any(not model.servable for model in found)
     columns = [*COLUMNS, *(WIDE if wide else ())]
-    return render(columns, [_row(model, wide) for model in found], 10_000 if wide else width)
+    rows = [_row(model, wide) for model in found]
+    if refused:
+        columns.insert(1, Column("SERVED"))
+        for model, row in zip(found, rows, strict=True):
+            row.insert(1, "yes" if model.servable else "no")
+    shown = render(columns, rows, 10_000 if wide else width)
+    return f"{shown}\nWhy one is not served: llamactl models show NAME." if refused else shown
 
 
 def _row(model: Model, wide: bool) -> list[str]:

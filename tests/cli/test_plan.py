@@ -238,6 +238,30 @@ def test_models_lists_and_shows(llamactl: Run) -> None:
     assert "8.03 B" in page.stdout
 
 
+def test_models_that_are_not_served_are_told_apart(llamactl: Run) -> None:
+    lines = llamactl("models", "--all").stdout.splitlines()
+    served = {line.split()[0]: line.split()[1] for line in lines[1:-1]}
+    assert (served["llama-2-34b"], served["llama-2-70b"]) == ("no", "yes")
+    assert len(served) == 63 and list(served.values()).count("no") == 12
+    assert lines[-1] == "Why one is not served: llamactl models show NAME."
+    assert "SERVED" not in llamactl("models").stdout
+    assert "no: Meta never released it" in llamactl("models", "show", "llama-2-34b").stdout
+
+
+def test_models_compare_as_documents(llamactl: Run) -> None:
+    shown = json.loads(llamactl("models", "compare", "8b", "70b", "-o", "json").stdout)
+    assert [each["id"] for each in shown] == ["llama-3.1-8b-instruct", "llama-3.3-70b-instruct"]
+    assert yaml.safe_load(llamactl("models", "compare", "8b", "70b", "-o", "yaml").stdout) == shown
+
+
+def test_published_scores_are_shown_beside_others(llamactl: Run) -> None:
+    shown = json.loads(llamactl("models", "show", "llama-3-70b-instruct", "-o", "json").stdout)
+    assert (shown["scores"]["math"], shown["trainingGpu"]) == (50.4, "H100 80G")
+    assert shown["othersScores"]["gpt-3.5"]["gsm8k"] == 57.1
+    page = llamactl("models", "show", "llama-3-70b-instruct").stdout
+    assert "GPU hours:       6,400,000 on H100 80G" in page
+
+
 def test_models_show_of_an_unknown_name(llamactl: Run) -> None:
     result = llamactl("models", "show", "71b")
     assert result.exit_code == 2
