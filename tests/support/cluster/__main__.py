@@ -35,9 +35,11 @@ def main() -> None:
 
 @main.command()
 @CONTROL_PLANE_ONLY
-def build(*, control_plane_only: bool) -> None:
+@click.option("--helm", is_flag=True, help="helm as well, to look at charts by hand.")
+def build(*, control_plane_only: bool, helm: bool) -> None:
     """Find, download or build every program the cluster needs."""
     wanted = tools.CONTROL_PLANE if control_plane_only else tools.ALL
+    wanted += tools.EXTRAS if helm else ()
     progress = Progress()
     builder.ensure(wanted, progress)
     builder.report(wanted, progress)

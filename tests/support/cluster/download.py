@@ -35,6 +35,8 @@ def fetch(tool: Tool) -> bytes:
         return _etcd(tool.version, arch)
     if tool.name == "coredns":
         return _coredns(tool.version, arch)
+    if tool.name == "helm":
+        return _helm(tool.version, arch)
     url = f"https://dl.k8s.io/release/{tool.version}/bin/linux/{arch}/{tool.name}"
     return _checked(url, _get(f"{url}.sha256").decode())
 
@@ -51,6 +53,11 @@ def _coredns(version: str, arch: str) -> bytes:
     base = f"https://github.com/coredns/coredns/releases/download/{version}"
     url = f"{base}/coredns_{version.removeprefix('v')}_linux_{arch}.tgz"
     return _member(_checked(url, _get(f"{url}.sha256").decode()), "coredns")
+
+
+def _helm(version: str, arch: str) -> bytes:
+    url = f"https://get.helm.sh/helm-{version}-linux-{arch}.tar.gz"
+    return _member(_checked(url, _get(f"{url}.sha256sum").decode()), f"linux-{arch}/helm")
 
 
 def _checked(url: str, published: str) -> bytes:

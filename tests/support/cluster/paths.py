@@ -10,6 +10,7 @@ PACKAGE = Path(__file__).resolve().parent
 PROJECT = PACKAGE.parents[2]
 GO_MODULE = PACKAGE / "go"
 DNS_MODULE = GO_MODULE / "coredns"
+HELM_MODULE = GO_MODULE / "helm"
 
 
 def cache() -> Path:
