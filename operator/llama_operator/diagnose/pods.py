@@ -1,4 +1,4 @@
-"""The cause of a pod that does not become ready, read from its status alone.
+"""The cause of a pod that does not become ready, from its status and the log of the run that ended.
 
 Messages end in conditions, so nothing in them may move by itself: no ages, no random pod names,
 no restart counts (a message that changes each time is a write for ever).
@@ -6,132 +6,163 @@ no restart counts (a message that changes each time is a write for ever).
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
+from llama_operator.diagnose.judge import Diagnosis, diagnose
+from llama_operator.diagnose.known import Rank
+from llama_operator.diagnose.words import clip, in_words, still
+
 Pod = dict[str, Any]
+Container = dict[str, Any]
+# The end of a log by the UID of its pod.
+Logs = Mapping[str, str]
 
 _PULL = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
-_CONFIG = {"CreateContainerConfigError", "CreateContainerError"}
-# A Python traceback's last line, or a server's own ERROR line.
-_EXCEPTION = re.compile(r"\b([A-Za-z_.]*(?:Error|Exception|Exit)\b: .+)$")
-_WRAPPERS = ("Engine core initialization failed", "See root cause above")
+_CONFIG = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 _LIMIT = 400
+_EVIDENCE_LIMIT = 300
+_NO_LOGS: Logs = MappingProxyType({})
 SERVER_IMAGE = "spec.engine.image, and spec.engine.imagePullSecrets for a private registry"
 JOB_IMAGE = "the operator's option --weights-image"
 
 
 @dataclass(frozen=True)
 class Cause:
-    """Why something does not run: a CamelCase reason of `Degraded` and a stable sentence."""
+    """Why something does not run: a CamelCase reason of `Degraded` and a stable sentence.
+
+    `severity` orders causes, the most telling first.
+    """
 
     reason: str
     message: str
+    severity: int = len(Rank)
+
+    @property
+    def ended(self) -> bool:
+        """Whether a container ran and ended, and was not kept from running."""
+        return self.severity <= len(Rank)
 
 
-# The most telling first, where pods of one deployment fail differently.
-_STARTED = ("OutOfMemory", "CrashLooping")
+# What keeps a container from starting is less telling than how another one ended.
 _HELD = ("ImagePullFailed", "SecretMissing", "ContainerRefused", "Unschedulable")
-_ORDER = (*_STARTED, *_HELD)
 
 
-def worst(pods: Iterable[Pod]) -> Cause | None:
+def worst(pods: Iterable[Pod], logs: Logs = _NO_LOGS) -> Cause | None:
     """The most telling cause among pods that are not on their way out."""
-    return _first(pods, _ORDER, SERVER_IMAGE)
+    return _first(_causes(pods, SERVER_IMAGE, logs))
 
 
 def not_started(pods: Iterable[Pod], image_setting: str) -> Cause | None:
     """Why none of the pods has come to run; how one ended is for its caller to read."""
-    return _first(pods, _HELD, image_setting)
+    held = (each for each in _causes(pods, image_setting, _NO_LOGS) if each.reason in _HELD)
+    return _first(held)
 
 
-def _first(pods: Iterable[Pod], reasons: tuple[str, ...], image_setting: str) -> Cause | None:
-    alive = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
-    causes = [found for pod in alive if (found := cause(pod, image_setting)) is not None]
-    told = [found for found in causes if found.reason in reasons]
+def _causes(pods: Iterable[Pod], image_setting: str, logs: Logs) -> Iterable[Cause]:
+    alive = (pod for pod in pods if not pod["metadata"].get("deletionTimestamp"))
+    for pod in alive:
+        found = cause(pod, image_setting, logs.get(pod["metadata"].get("uid", ""), ""))
+        if found is not None:
+            yield found
+
+
+def _first(causes: Iterable[Cause]) -> Cause | None:
     # By message as well: the order in which pods are listed is no news.
-    return min(told, key=lambda each: (reasons.index(each.reason), each.message), default=None)
+    return min(causes, key=lambda each: (each.severity, each.message), default=None)
 
 
-def cause(pod: Pod, image_setting: str = SERVER_IMAGE) -> Cause | None:
-    """Why this pod does not run; None while there is nothing to complain of."""
+def cause(pod: Pod, image_setting: str = SERVER_IMAGE, log: str = "") -> Cause | None:
+    """Why this pod does not run; None while there is nothing to complain of.
+
+    `log` is the end of what its ended container wrote, where it could be read.
+    """
     status = pod.get("status", {})
     found = _unschedulable(status)
     for container in _containers(status):
-        found = found or _container_cause(container, image_setting)
+        found = found or _container_cause(container, image_setting, log)
     return found
 
 
-def _containers(status: dict[str, Any]) -> list[dict[str, Any]]:
+def ended(pod: Pod) -> Container | None:
+    """The status of the container whose log `cause` asks for, with how it ended under `ended`."""
+    for container in _containers(pod.get("status", {})):
+        how = _how_it_ended(container)
+        if how is not None:
+            return {**container, "ended": how}
+    return None
+
+
+def _containers(status: dict[str, Any]) -> list[Container]:
     return [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]
+
+
+def _held(reason: str, message: str) -> Cause:
+    return Cause(reason, message, len(Rank) + 1 + _HELD.index(reason))
 
 
 def _unschedulable(status: dict[str, Any]) -> Cause | None:
     for condition in status.get("conditions", ()):
         if condition.get("type") == "PodScheduled" and condition.get("reason") == "Unschedulable":
             text = condition.get("message", "no node fits")
-            return Cause("Unschedulable", f"No node can take the pod: {_clip(text)}")
+            return _held("Unschedulable", f"No node can take the pod: {clip(text, _LIMIT)}")
     return None
 
 
-def _container_cause(container: dict[str, Any], image_setting: str) -> Cause | None:
+def _container_cause(container: Container, image_setting: str, log: str) -> Cause | None:
     waiting = container.get("state", {}).get("waiting") or {}
     reason = waiting.get("reason", "")
     if reason in _PULL:
         return _pull(container, image_setting)
     if reason in _CONFIG:
         return _refused(waiting.get("message") or reason)
-    ended = container.get("state", {}).get("terminated") or container.get("lastState", {}).get(
-        "terminated"
-    )
-    if ended is None or container.get("ready"):
+    how = _how_it_ended(container)
+    return _ended(how, log) if how is not None else None
+
+
+def _how_it_ended(container: Container) -> dict[str, Any] | None:
+    if container.get("ready"):
         return None
-    return _ended(ended)
+    last = container.get("lastState", {}).get("terminated")
+    how: dict[str, Any] | None = container.get("state", {}).get("terminated") or last
+    return how
 
 
 def _refused(message: str) -> Cause:
     # The kubelet says the same of an image that runs as root and of a path that is not there.
-    of_a_secret = "secret" in message.lower()
-    return Cause(
-        "SecretMissing" if of_a_secret else "ContainerRefused",
-        f"The container cannot be made: {_clip(message)}",
-    )
+    if "secret" in message.lower():
+        return _held("SecretMissing", f"The container cannot be made: {clip(message, _LIMIT)}")
+    known = diagnose([message])
+    if known.known:
+        return _told(known)
+    return _held("ContainerRefused", f"The container cannot be made: {clip(message, _LIMIT)}")
 
 
-def _pull(container: dict[str, Any], setting: str) -> Cause:
+def _pull(container: Container, setting: str) -> Cause:
     image = container.get("image", "")
-    return Cause("ImagePullFailed", f"The image {image} cannot be pulled. Check {setting}")
+    return _held("ImagePullFailed", f"The image {image} cannot be pulled. Check {setting}")
 
 
-def _ended(ended: dict[str, Any]) -> Cause:
-    if ended.get("reason") == "OOMKilled":
-        return Cause(
-            "OutOfMemory",
-            "The container was killed for its host memory. Raise spec.engine.resources.limits.memory "
-            "or remove the limit",
-        )
-    code = ended.get("exitCode", 0)
-    line = key_line(ended.get("message", ""))
+def _ended(how: dict[str, Any], log: str) -> Cause:
+    code = how.get("exitCode", 0)
+    # Without a log there is what the kubelet keeps of it: two kibibytes.
+    lines = (log or how.get("message", "")).splitlines()
+    verdict = diagnose(lines, code, how.get("reason", ""))
+    if verdict.known:
+        return _told(verdict)
+    line = verdict.evidence
     if not line and code == 0:
-        line = "the engine died and vLLM ended with exit code 0"
-    return Cause(
-        "CrashLooping",
-        _clip(f"vLLM ended with exit code {code}: {line or 'no message; see its log'}"),
-    )
+        line = "the engine died, or the server was told to end"
+    text = f"vLLM ended with exit code {code}: {still(line) or 'no message; see its log'}"
+    return Cause("CrashLooping", clip(text, _LIMIT))
 
 
-def key_line(log: str) -> str:
-    """The last line of a log that names an exception and is no wrapper around another one."""
-    found = ""
-    for line in log.splitlines():
-        match = _EXCEPTION.search(line)
-        if match and not any(text in line for text in _WRAPPERS):
-            found = match[1].strip()
-    return found
-
-
-def _clip(text: str) -> str:
-    flat = " ".join(text.split())
-    return flat if len(flat) <= _LIMIT else flat[: _LIMIT - 1] + "…"
+def _told(verdict: Diagnosis) -> Cause:
+    parts = [still(verdict.explanation), verdict.advice]
+    if verdict.fix:
+        parts.append(f"A fix by this log: {in_words(verdict.fix)}.")
+    if verdict.evidence:
+        parts.append(f"vLLM's words: {clip(still(verdict.evidence), _EVIDENCE_LIMIT)}")
+    return Cause(verdict.cause, " ".join(parts), verdict.rank)
