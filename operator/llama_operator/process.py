@@ -34,6 +34,8 @@ from llama_operator.telemetry.health import HealthServer
 from llama_operator.telemetry.metrics import Metrics
 
 LEASE = "llama-operator"
+# Ten thousand deployments of one copy come one by one, and each changes its list of users.
+USERS_SECONDS = 1.0
 CONTROLLER = "llamactl.dev/llama-operator"
 
 
@@ -105,9 +107,11 @@ def watch(manager: Manager, caches: Caches, servers: Controller, weights: Contro
     deployment_of = to_controller(resources.DEPLOYMENTS)
     weights_of = to_controller(resources.WEIGHTS)
     manager.watch(caches.deployments, servers, predicate=changed_generation)
-    manager.watch(caches.deployments, weights, used_weights, predicate=changed_generation)
+    manager.watch(
+        caches.deployments, weights, used_weights, predicate=changed_generation, after=USERS_SECONDS
+    )
     manager.watch(caches.weights, weights, predicate=not_only_progress)
-    manager.watch(caches.weights, servers, users(caches), predicate=not_only_progress)
+    manager.watch(caches.weights, servers, users(caches), predicate=not_only_users)
     for kind in resources.SERVING_CHILDREN:
         manager.watch(caches.children[kind.kind], servers, deployment_of)
     for kind in resources.WEIGHTS_CHILDREN:
@@ -154,8 +158,19 @@ def not_only_progress(_event: str, old: Object | None, new: Object | None) -> bo
     return _decisive(old) != _decisive(new)
 
 
-def _decisive(raw: Object) -> tuple[Object, Object]:
-    status = {name: value for name, value in raw.get("status", {}).items() if name != "progress"}
+def not_only_users(_event: str, old: Object | None, new: Object | None) -> bool:
+    """False for who else uses a copy: told to all others, each user would cost as many reconciles."""
+    if old is None or new is None:
+        return True
+    return _decisive(old, *_USERS) != _decisive(new, *_USERS)
+
+
+_USERS = ("usedBy", "usedByCount", "unusedSince")
+
+
+def _decisive(raw: Object, *others: str) -> tuple[Object, Object]:
+    ignored = ("progress", *others)
+    status = {name: value for name, value in raw.get("status", {}).items() if name not in ignored}
     meta = {name: value for name, value in raw["metadata"].items() if name != "resourceVersion"}
     return meta, status
 

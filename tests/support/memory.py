@@ -66,15 +66,19 @@ class Memory:
         *,
         manager: str,
         force: bool = True,
+        create: bool = False,
         subresource: str | None = None,
     ) -> Object:
-        """Server-side apply, with the answers to `metadata.uid` of the real one."""
+        """Server-side apply, with the answers of the real one to `metadata.uid` and versions."""
         name, uid = obj["metadata"]["name"], obj["metadata"].get("uid")
         live = self.objects.get((resource.kind, name))
         if live is None:
             return self._first(resource, obj, uid, subresource)
         if uid and uid != live["metadata"]["uid"]:
             raise Invalid(422, "Invalid", "uid", {"causes": [{"field": "metadata.uid"}]})
+        version = obj["metadata"].get("resourceVersion", "")
+        if create or (version and version != live["metadata"]["resourceVersion"]):
+            raise Conflict(409, "Conflict", "the object has been modified")
         if not force and live.get("spec") != obj.get("spec"):
             raise Conflict(409, "Conflict", "another manager")
         return self._second(live, obj, manager, subresource)
@@ -102,6 +106,7 @@ class Memory:
             self._check_owner(live, obj)
             made |= {key: value for key, value in obj.items() if key != "metadata"}
             made["metadata"] = {**live["metadata"], **obj["metadata"]}
+            made["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"]
         if made == live:
             return live
         self.writes += 1

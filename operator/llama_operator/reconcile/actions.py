@@ -19,8 +19,10 @@ class Apply:
     obj: Object
     # In the cache and ours: nobody else can have the name.
     known: bool = False
-    # Then its UID: a namesake made since is not written to.
+    # Then its UID and version: a namesake made since is not written to, nor is anything that was
+    # changed since by an operator that leads by now.
     uid: str = field(default="", compare=False)
+    version: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)

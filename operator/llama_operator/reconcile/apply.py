@@ -1,7 +1,9 @@
 """Carries out actions, and turns a refusal of the API server into words for a condition.
 
-A child that is not in the cache is looked for by name before the first write: the caches hold
-only what carries our label, and a stranger's object of the same name must not be taken over.
+A child that is not in the cache is written only where the name is free: the caches hold only what
+carries our label, and a stranger's object of the same name must not be taken over. A child that is
+in the cache is written only in the version that was seen there: a decision that is out of date,
+that of a leader that was paused beyond its lease as well, changes nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from llama_operator.reconcile.actions import (
     Failure,
     SetFinalizer,
 )
-from llama_operator.reconcile.ownership import owned
+from llama_operator.reconcile.ownership import outdated, owned
 from llama_operator.render.inputs import Owner
 from llama_operator.render.secret import api_key_secret
 from llama_operator.runtime.api import Api
@@ -39,6 +41,7 @@ from llama_operator.runtime.errors import (
     NotFound,
 )
 
+Object = dict[str, Any]
 FINALIZER_MANAGER = "llama-operator-finalizer"
 _ADDRESS = re.compile(r"0x[0-9a-f]+")
 _LIMIT = 1000
@@ -50,6 +53,8 @@ class Applier:
     def __init__(self, api: Api, owner: Owner) -> None:
         self._api = api
         self._owner = owner
+        # Children as the server has answered.
+        self.made: list[Object] = []
 
     async def run(self, actions: Iterable[Action]) -> Failure | None:
         """Carry out all actions; the first refusal ends the run and is returned.
@@ -84,19 +89,37 @@ class Applier:
         return None
 
     async def _apply(self, action: Apply) -> Failure | None:
-        obj, uid, taken = action.obj, action.uid, True
-        resource = resources.BY_KIND[obj["kind"]]
-        meta = obj["metadata"]
-        if not action.known:
-            live = await self._live(resource, meta["namespace"], meta["name"])
-            if live is not None and not owned(live, self._owner.uid):
-                return self._not_owned(live, obj["kind"], meta["name"])
-            taken = live is not None
-            uid = live["metadata"]["uid"] if live is not None else ""
-        body = {**obj, "metadata": {**meta, **({"uid": uid} if uid else {})}}
-        # Without force, whoever takes a free name before us keeps it: the conflict is seen to later.
-        await self._api.apply(resource, body, manager=labels.OPERATOR_MANAGER, force=taken)
+        if action.known:
+            await self._write(action.obj, uid=action.uid, resourceVersion=action.version)
+            return None
+        try:
+            await self._write(action.obj, create=True)
+        except Conflict:
+            return await self._taken(action.obj)
         return None
+
+    async def _taken(self, obj: Object) -> Failure | None:
+        """The name is taken: by a stranger, or by us and the cache does not show it yet."""
+        meta = obj["metadata"]
+        live = await self._live(resources.BY_KIND[obj["kind"]], meta["namespace"], meta["name"])
+        if live is None:
+            # Without force, whoever takes the name before us keeps it: the conflict is seen to later.
+            await self._write(obj, force=False)
+        elif not owned(live, self._owner.uid):
+            return self._not_owned(live, obj["kind"], meta["name"])
+        elif outdated(obj, live):
+            found = live["metadata"]
+            await self._write(obj, uid=found["uid"], resourceVersion=found["resourceVersion"])
+        return None
+
+    async def _write(
+        self, obj: Object, *, force: bool = True, create: bool = False, **conditions: str
+    ) -> None:
+        met = {name: value for name, value in conditions.items() if value}
+        body = {**obj, "metadata": {**obj["metadata"], **met}}
+        resource, manager = resources.BY_KIND[obj["kind"]], labels.OPERATOR_MANAGER
+        made = await self._api.apply(resource, body, manager=manager, force=force, create=create)
+        self.made.append(made)
 
     def _not_owned(self, live: dict[str, Any], kind: str, name: str) -> Failure:
         if _of_predecessor(live, self._owner):

@@ -61,7 +61,7 @@ def decide(view: DeploymentView) -> Decision:
     if view.spec.paused or blocked:
         again = _poll_seconds(view) if blocked else None
         return Decision(judgement, condition, [], desired, blocked, again, name)
-    actions = [*_make_weights(view, judgement), *_make_key(view)]
+    actions = [*_make_key(view), *_make_weights(view, judgement)]
     if not ready:
         return Decision(judgement, condition, actions, revision=name)
     kinds = ("PodDisruptionBudget", "NetworkPolicy")

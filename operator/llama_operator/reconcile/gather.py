@@ -67,7 +67,7 @@ class Gatherer:
             weights=weights,
             children=index(self._caches.children_of(meta["uid"])),
             pods=self._caches.pods_of("LlamaDeployment", namespace, name),
-            key=await self._key(namespace, name, spec),
+            key=await self._key(raw, spec),
             claim=await self._claim_of_copy(namespace, weights),
         )
 
@@ -75,9 +75,13 @@ class Gatherer:
         name = reach.claim_name(weights) if weights else ""
         return await self._find(resources.CLAIMS, namespace, name) if name else None
 
-    async def _key(self, namespace: str, name: str, spec: LlamaDeploymentSpec) -> SecretView | None:
+    async def _key(self, raw: Object, spec: LlamaDeploymentSpec) -> SecretView | None:
         if spec.auth.mode != "APIKey":
             return None
+        namespace, name = raw["metadata"]["namespace"], raw["metadata"]["name"]
+        if not spec.auth.secret_name and not raw.get("status"):
+            # Never looked at before: making it tells as well whether it is there.
+            return SecretView(secret.secret_name(name, spec))
         return await self._secret(namespace, secret.secret_name(name, spec))
 
     async def _secret(self, namespace: str, name: str) -> SecretView:

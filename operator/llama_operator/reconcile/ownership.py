@@ -32,10 +32,17 @@ def converge(desired: Iterable[Object], known: Known) -> list[Action]:
     actions: list[Action] = []
     for obj in desired:
         cached = known.get((obj["kind"], obj["metadata"]["name"]))
-        if cached is None or (obj["kind"] not in _NEVER_UPDATED and changed(obj, cached)):
-            uid = cached["metadata"].get("uid", "") if cached else ""
-            actions.append(Apply(obj, known=cached is not None, uid=uid))
+        if cached is None or outdated(obj, cached):
+            actions.append(_apply(obj, cached))
     return actions
+
+
+def _apply(obj: Object, cached: Object | None) -> Apply:
+    if cached is None:
+        return Apply(obj)
+    meta = cached["metadata"]
+    uid, version = meta.get("uid", ""), meta.get("resourceVersion", "")
+    return Apply(obj, known=True, uid=uid, version=version)
 
 
 def prune(desired: Iterable[Object], known: Known, kinds: Iterable[str]) -> list[Action]:
@@ -48,6 +55,11 @@ def delete(obj: Object) -> Delete:
     """A deletion of exactly this object."""
     meta = obj["metadata"]
     return Delete(obj["kind"], meta["namespace"], meta["name"], meta["uid"])
+
+
+def outdated(desired: Object, live: Object) -> bool:
+    """True when an object of ours is to be written again."""
+    return desired["kind"] not in _NEVER_UPDATED and changed(desired, live)
 
 
 def changed(desired: Object, cached: Object) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from pydantic import ValidationError
@@ -23,7 +23,8 @@ from llama_operator.reconcile.actions import Action, Failure, SetFinalizer
 from llama_operator.reconcile.apply import Applier
 from llama_operator.reconcile.caches import Caches
 from llama_operator.reconcile.gather import Gatherer
-from llama_operator.reconcile.snapshot import owner_of
+from llama_operator.reconcile.ownership import index
+from llama_operator.reconcile.snapshot import DeploymentView, owner_of
 from llama_operator.render.inputs import Owner
 from llama_operator.runtime.api import Api
 from llama_operator.runtime.clock import Clock
@@ -85,7 +86,11 @@ class StatusWriter:
         return {**raw, "status": {**last.foreign(raw), **last.status}}
 
     async def write(self, raw: Object, wanted: Object, foreign: tuple[str, ...] = ()) -> None:
-        """Server-side apply of the status; fields named `foreign` belong to another writer."""
+        """Server-side apply of the status; fields named `foreign` belong to another writer.
+
+        Raises Conflict when the object is not the one that was looked at: a status of the past,
+        from a leader that was paused beyond its lease, would stay, for nothing tells of it.
+        """
         old = raw.get("status", {})
         if {name: value for name, value in old.items() if name not in foreign} == wanted:
             return
@@ -93,8 +98,13 @@ class StatusWriter:
         body = {
             "apiVersion": API_VERSION,
             "kind": self._resource.kind,
-            # The UID: a namesake made since must not inherit this status.
-            "metadata": {"name": meta["name"], "namespace": meta["namespace"], "uid": meta["uid"]},
+            "metadata": {
+                "name": meta["name"],
+                "namespace": meta["namespace"],
+                # A namesake made since must not inherit this status.
+                "uid": meta["uid"],
+                "resourceVersion": self._seen(raw),
+            },
             "status": wanted,
         }
         try:
@@ -106,6 +116,10 @@ class StatusWriter:
         key = Key(meta["namespace"], meta["name"])
         self._written[key] = _Written(meta["uid"], _version(made), wanted, foreign)
         self._recorder.transitions(raw, old.get("conditions", []), wanted["conditions"])
+
+    def _seen(self, raw: Object) -> str:
+        last = self._written.get(Key(raw["metadata"]["namespace"], raw["metadata"]["name"]))
+        return str(last.version if last else raw["metadata"]["resourceVersion"])
 
 
 class DeploymentReconciler:
@@ -133,7 +147,8 @@ class DeploymentReconciler:
             return Result()
         decision = decide.decide(view)
         outcome = await carried_out(self._api, view.owner, decision.actions)
-        wanted = status.build(view, decision, outcome.failure, self._now())
+        seen = _with_server(view, outcome.made)
+        wanted = status.build(seen, decision, outcome.failure, self._now())
         await self._status.write(raw, wanted)
         return outcome.result(decision.requeue_after)
 
@@ -193,6 +208,8 @@ class Outcome:
 
     failure: Failure | None = None
     error: ApiError | None = None
+    # Children that were written, as the server has answered.
+    made: list[Object] = field(default_factory=list, compare=False)
 
     def result(self, requeue_after: float | None) -> Result:
         """What to ask of the controller, once the status is written; raises the error."""
@@ -206,12 +223,20 @@ async def carried_out(api: Api, owner: Owner, actions: Iterable[Action]) -> Outc
 
     Raises TransportError, and Conflict at once: what was decided on is out of date.
     """
+    applier = Applier(api, owner)
     try:
-        return Outcome(await Applier(api, owner).run(actions))
+        return Outcome(await applier.run(actions), made=applier.made)
     except Conflict:
         raise
     except ApiError as error:
-        return Outcome(error=error)
+        return Outcome(error=error, made=applier.made)
+
+
+def _with_server(view: DeploymentView, made: list[Object]) -> DeploymentView:
+    """The snapshot with the Deployment as it was just written: the status need not wait for the
+    cache to tell of it, and is written once instead of twice."""
+    server = index(obj for obj in made if obj["kind"] == "Deployment")
+    return replace(view, children={**view.children, **server}) if server else view
 
 
 def stamp(clock: Clock) -> str:

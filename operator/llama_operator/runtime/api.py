@@ -20,6 +20,9 @@ from .transport import Call, Transport, decode
 
 PAGE = 500
 LOG_LIMIT_BYTES = 1 << 20
+NEVER = "1"
+"""A resourceVersion that no object has: etcd starts to count at 1, the first object gets 2."""
+
 _APPLY = "application/apply-patch+yaml"
 _PATCH_TYPES = {
     "merge": "application/merge-patch+json",
@@ -111,15 +114,22 @@ class Api:
         *,
         manager: str,
         force: bool = True,
+        create: bool = False,
         subresource: str | None = None,
     ) -> Object:
         """Server-side apply: own exactly the fields in `obj` (apiVersion, kind, name included).
+
+        With `create`, Conflict when the name is taken, by whomever: one request instead of a look
+        and a write, and nobody can come in between (all built-in and custom kinds, measured on
+        1.36; a server that does not do so answers Conflict to the first write as well).
 
         With `metadata.uid`, nothing is resurrected: Conflict when the object is gone, Invalid (or
         Conflict, for custom resources) when its name has a new uid. With `resourceVersion`,
         Conflict when it has changed since. With `subresource="status"`, NotFound when it is gone.
         """
         metadata = obj["metadata"]
+        if create:
+            obj = {**obj, "metadata": {**metadata, "resourceVersion": NEVER}}
         path = resource.path(metadata.get("namespace"), metadata["name"], subresource or "")
         query = {"fieldManager": manager, "force": "true" if force else "false"}
         label = (f"apply_{subresource}" if subresource else "apply", resource.plural)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from .breaker import Breaker
 from .clock import Clock, SystemClock
-from .errors import ApiError, NotLeader, TerminalError, TransportError
+from .errors import ApiError, Conflict, NotLeader, TerminalError, TransportError
 from .hooks import NO_HOOKS, ControllerHooks, QueueHooks
 from .ratelimit import RateLimiter
 from .resource import Key
@@ -24,7 +24,17 @@ from .workqueue import ShutDown, WorkQueue
 
 log = logging.getLogger(__name__)
 
-RESULTS = ("success", "requeue_after", "error", "terminal_error", "transport_error", "not_leader")
+RESULTS = (
+    "success",
+    "requeue_after",
+    "conflict",
+    "error",
+    "terminal_error",
+    "transport_error",
+    "not_leader",
+)
+SILENT_CONFLICTS = 5
+"""Conflicts in a row that are not told: the cache was behind, and the retry finds it caught up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +52,8 @@ class Controller:
 
     Raised by `reconcile`: TerminalError is logged and waits for the next change; TransportError
     is retried, counted apart and pauses all workers when it persists; NotLeader drops the key;
-    anything else is retried with backoff. A failure is logged when it starts, changes and ends.
+    Conflict is retried, counted apart and told only when it persists; anything else is retried
+    with backoff. A failure is logged when it starts, changes and ends.
     """
 
     def __init__(
@@ -114,8 +125,7 @@ class Controller:
             self._failed(key, error, trace=False)
             return "transport_error"
         except ApiError as error:
-            self._failed(key, error, trace=False)
-            return "error"
+            return self._refused(key, error)
         except Exception as error:
             self._failed(key, error, trace=True)
             return "error"
@@ -133,6 +143,15 @@ class Controller:
         self.queue.forget(key)
         self._states.failed(key, f"{self.name} {key}: waits for a change", error)
         return "terminal_error"
+
+    def _refused(self, key: Key, error: ApiError) -> str:
+        conflict = isinstance(error, Conflict)
+        if conflict and self.queue.failures(key) < SILENT_CONFLICTS:
+            log.debug("%s %s: decides anew: %s", self.name, key, error)
+            self.queue.add_rate_limited(key)
+        else:
+            self._failed(key, error, trace=False)
+        return "conflict" if conflict else "error"
 
     def _failed(self, key: Key, error: Exception, *, trace: bool) -> None:
         # While the breaker is open it has said so already, once for all keys.

@@ -166,7 +166,7 @@ class ControllerMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._total = Counter(
             "reconcile",
-            "Reconciles by result: success, requeue_after, error, terminal_error, "
+            "Reconciles by result: success, requeue_after, conflict, error, terminal_error, "
             "transport_error, not_leader.",
             ("controller", "result"),
             registry=registry,

@@ -20,7 +20,7 @@ from llama_operator.reconcile.actions import (
 )
 from llama_operator.reconcile.apply import Applier
 from llama_operator.render.inputs import Owner
-from llama_operator.render.meta import metadata
+from llama_operator.render.meta import metadata, stamped
 from llama_operator.runtime.errors import BadRequest, Conflict, Invalid, ServerError
 from llama_operator.runtime.resource import Resource
 
@@ -42,9 +42,16 @@ def run(memory: Any, *actions: Any) -> Failure | None:
     return asyncio.run(Applier(memory, OWNER).run(actions))
 
 
-class Racing(Memory):
-    """Somebody makes an object of that name right after it was looked for."""
+class Picky(Memory):
+    """A server that makes no object that comes with a version; somebody else makes one."""
 
+    async def apply(self, resource: Resource, obj: Object, **options: Any) -> Object:
+        if options.get("create"):
+            raise Conflict(409, "Conflict", "the object has been modified")
+        return await super().apply(resource, obj, **options)
+
+
+class Racing(Picky):
     async def get(self, resource: Resource, _namespace: str | None, name: str) -> Object:
         try:
             return await super().get(resource, _namespace, name)
@@ -75,6 +82,30 @@ def test_a_name_taken_between_the_look_and_the_write_stays_the_others() -> None:
     assert memory.trespasses == []
 
 
+def test_a_free_name_is_taken_with_one_request_on_any_server() -> None:
+    for memory in (Memory(), Picky()):
+        assert run(memory, Apply(service())) is None
+        assert memory.objects[("Service", "web")]["spec"] == {"port": 8000}
+        assert memory.writes == 1
+
+
+def test_a_child_that_was_written_since_is_left_for_the_next_look() -> None:
+    """As by the next leader, while this one was paused beyond its lease."""
+    memory = Memory([service(port=1)])
+    seen = memory.objects[("Service", "web")]["metadata"]
+    memory.put({**memory.objects[("Service", "web")], "spec": {"port": 2}})
+    stale = Apply(service(), known=True, uid=seen["uid"], version=seen["resourceVersion"])
+    with pytest.raises(Conflict):
+        run(memory, stale)
+    assert memory.objects[("Service", "web")]["spec"] == {"port": 2}
+
+
+def test_our_own_child_that_the_cache_does_not_show_yet_is_not_written_again() -> None:
+    memory = Memory([stamped(service())])
+    assert run(memory, Apply(stamped(service()))) is None
+    assert memory.writes == 0
+
+
 def test_a_namesake_of_a_cached_child_is_not_written_to() -> None:
     memory = Memory([strangers()])
     with pytest.raises(Conflict):
@@ -90,8 +121,8 @@ def test_a_cached_child_that_is_gone_is_not_resurrected_blindly() -> None:
 
 
 def test_our_own_child_outside_the_cache_is_written_to() -> None:
-    memory = Memory([service(port=1)])
-    assert run(memory, Apply(service())) is None
+    memory = Memory([stamped(service(port=1))])
+    assert run(memory, Apply(stamped(service()))) is None
     assert memory.objects[("Service", "web")]["spec"] == {"port": 8000}
 
 

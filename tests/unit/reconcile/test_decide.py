@@ -30,7 +30,7 @@ def planned(decision: Decision) -> tuple[str, str]:
 
 def test_weights_and_key_come_first() -> None:
     decision = decide(deployment_view(key=SecretView("web-api-key")))
-    assert [type(action) for action in decision.actions] == [CreateWeights, CreateKey]
+    assert [type(action) for action in decision.actions] == [CreateKey, CreateWeights]
     assert planned(decision) == ("True", "Fits")
     assert decision.weights_ready.reason == "Pending"
 

@@ -57,6 +57,17 @@ def test_the_cache_is_believed_as_soon_as_it_has_caught_up() -> None:
     assert status.latest(cached)["status"] == BAD, "what is not needed is not kept"
 
 
+def test_a_status_of_the_past_is_refused() -> None:
+    """As from a leader that was paused beyond its lease: nothing would tell the next one of it."""
+    memory = Memory([deployment(status=BAD)])
+    cached = memory.objects[("LlamaDeployment", "web")]
+    old, new = writer(memory), writer(memory)
+    asyncio.run(new.write(cached, GOOD))
+    with pytest.raises(Conflict):
+        asyncio.run(old.write(cached, {**BAD, "replicas": 7}))
+    assert memory.objects[("LlamaDeployment", "web")]["status"] == GOOD
+
+
 def test_another_writers_field_is_the_caches() -> None:
     memory = Memory([deployment(status=BAD)])
     cached = memory.objects[("LlamaDeployment", "web")]

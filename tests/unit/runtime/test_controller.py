@@ -113,7 +113,22 @@ async def test_transport_errors_are_counted_apart() -> None:
     async with Running(world.controller.run()):
         world.controller.queue.add(A)
         await world.clock.run_for(5, step=0.5)
-    assert world.outcomes.results == ["transport_error", "error", "success"]
+    assert world.outcomes.results == ["transport_error", "conflict", "success"]
+
+
+async def test_conflicts_are_told_only_when_they_persist(caplog: pytest.LogCaptureFixture) -> None:
+    stale = Conflict(409, "Conflict", "the object has been modified")
+    world = World(*[stale] * 5, Result(), *[stale] * 7)
+    async with Running(world.controller.run()):
+        world.controller.queue.add(A)
+        await world.clock.run_for(40, step=0.5)
+        assert not caplog.records
+        world.controller.queue.add(A)
+        await world.clock.run_for(60, step=0.5)
+    assert world.outcomes.results.count("conflict") == 12
+    told = [r for r in caplog.records if r.levelno == logging.WARNING]
+    assert len(told) == 1
+    assert "has been modified" in told[0].message
 
 
 async def test_one_line_per_change_of_state(caplog: pytest.LogCaptureFixture) -> None:
