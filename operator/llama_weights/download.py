@@ -1,8 +1,9 @@
 """Many connections and a few hashers, working on one schedule until every file has its name.
 
-Buffers are the only memory that grows with the number of connections (1 MiB each): a checkpoint
-of 800 GB needs no more than one of 8. A mismatch is fetched once more, as a proxy's cache may be
-to blame; the second one ends the fetch and leaves no byte of that file behind.
+Memory does not grow with the checkpoint: one of 800 GB needs no more than one of 8. What a crash
+costs is bounded as well: bytes in buffers and bytes that are not yet in the journal. A mismatch is
+fetched once more, as a proxy's cache may be to blame; the second one ends the fetch and leaves no
+byte of that file behind.
 """
 
 from __future__ import annotations
@@ -19,13 +20,16 @@ from llama_weights.manifest import Entry
 from llama_weights.meter import Meter, Throttle
 from llama_weights.part import Part
 from llama_weights.retry import Attempts, Patience
-from llama_weights.schedule import Schedule, Task
+from llama_weights.schedule import Schedule
 from llama_weights.sources.base import Source, Stream
 from llama_weights.sources.body import RangeIgnoredError, cut
 from llama_weights.state import State
+from llama_weights.task import Task
 
 BUFFER = 1 << 20
-JOURNAL_BYTES, JOURNAL_SECONDS = 4 << 20, 1.0
+# All connections together have no more than twice this in buffers, and unrecorded on the disk.
+AT_RISK = 32 << 20
+JOURNAL_SECONDS = 1.0
 _TRIES = 100
 _GRACE, _STUCK = 5.0, 0.2
 
@@ -45,7 +49,7 @@ class Download:
     ) -> None:
         self._source, self._state, self._meter = source, state, meter
         self._patience, self._stop = patience, threading.Event()
-        self._connections = connections
+        self._connections, self._share = connections, AT_RISK // connections
         self._throttle = Throttle(max_bytes_per_second, self._stop)
         self._to_hash: queue.SimpleQueue[Part | None] = queue.SimpleQueue()
         self._entries: list[Entry] = []
@@ -114,7 +118,8 @@ class Download:
             try:
                 self._persist(task)
             except RangeIgnoredError:
-                self._schedule.fetch_whole(task.part)
+                if not task.late:
+                    self._schedule.fetch_whole(task.part)
             finally:
                 self._schedule.returned(task)
 
@@ -125,12 +130,13 @@ class Download:
                 self._stream(task)
                 return
             except WeightsError as error:
-                if task.superseded:
-                    return
+                if task.superseded or task.late:
+                    return  # another connection has these bytes
                 attempts.failed(error, progressed=task.position > farthest)
+            self._meter.retried()
             farthest = max(farthest, task.position)
             if task.whole:
-                task.position = 0
+                task.position = task.noted = 0
         raise cut(task.part.file.path)
 
     def _stream(self, task: Task) -> None:
@@ -139,38 +145,29 @@ class Download:
             self._pump(task, body)
         finally:
             body.close()
+            self._meter.add(task.note())
 
     def _pump(self, task: Task, body: Stream) -> None:
-        noted, at = task.position, time.monotonic()
-        buffer = self._buffer()
-        try:
-            while task.position < task.end:
-                self._check_stop()
-                count = body.readinto(buffer[: min(BUFFER, task.end - task.position)])
-                if not count:
-                    raise cut(task.part.file.path)
-                with task.lock:
-                    if task.superseded:
-                        return
-                    task.part.write(buffer[:count], task.position)
-                    task.position += count
-                self._throttle.spend(count)
-                now = time.monotonic()
-                if task.position - noted >= JOURNAL_BYTES or now - at >= JOURNAL_SECONDS:
-                    self._note(task, noted)
-                    noted, at = task.position, now
-        finally:
-            self._note(task, noted)
+        at, buffer = time.monotonic(), self._buffer()
+        while task.position < task.end:
+            self._check_stop()
+            count = body.readinto(buffer[: task.end - task.position])
+            if not count:
+                raise cut(task.part.file.path)
+            if not task.write(buffer[:count]):
+                return
+            self._throttle.spend(count)
+            now = time.monotonic()
+            if task.position - task.noted >= self._share or now - at >= JOURNAL_SECONDS:
+                self._meter.add(task.note())
+                at = now
 
     def _buffer(self) -> memoryview:
         """One for each thread, used again and again."""
         if not hasattr(self._own, "buffer"):
-            self._own.buffer = memoryview(bytearray(BUFFER))
+            self._own.buffer = memoryview(bytearray(min(BUFFER, self._share)))
         found: memoryview = self._own.buffer
         return found
-
-    def _note(self, task: Task, start: int) -> None:
-        self._meter.add(task.part.record(start, task.position))
 
     def _check_stop(self) -> None:
         if self._stop.is_set() or self._patience.stop.is_set():

@@ -40,6 +40,8 @@ class Meter:
         self.phase = "Fetching"
         # When the right to fetch ends, in seconds since 1970; 0: never.
         self.expires = 0.0
+        # Requests for bytes that failed and were made again.
+        self.retries = 0
         self._done = 0
         self._fetched = 0
         self._lock = threading.Lock()
@@ -51,6 +53,11 @@ class Meter:
         with self._lock:
             self._done += count
             self._fetched += 0 if resumed else max(0, count)
+
+    def retried(self) -> None:
+        """Count a request that failed and is made again."""
+        with self._lock:
+            self.retries += 1
 
     def restart(self) -> None:
         """Another piece of work begins: count from nothing."""

@@ -37,7 +37,7 @@ class _Descriptor:
 class Part:
     """The bytes of one file as far as they have come. Thread-safe.
 
-    `pending`, `in_flight`, `reissued`, `whole` and `rejected` belong to the schedule, which guards them.
+    `pending`, `in_flight`, `spares`, `whole` and `rejected` belong to the schedule, which guards them.
     """
 
     def __init__(self, file: RemoteFile, directory: Path, state: Path) -> None:
@@ -56,7 +56,7 @@ class Part:
         self.grown = threading.Condition(self._lock)
         self.pending: list[tuple[int, int]] = []
         self.in_flight = 0
-        self.reissued = 0
+        self.spares = 0
         self.whole = False
         self.rejected = 0
 
@@ -82,10 +82,17 @@ class Part:
         self._journal.close()
 
     def write(self, data: bytes | memoryview, offset: int) -> None:
-        """Put bytes at their place; `record` makes them count."""
-        opened = self._descriptor
-        if opened:
-            volume.write_at(opened.number, data, offset, self.path)
+        """Put bytes at their place; `record` makes them count.
+
+        What counts already is left as it is: it may have been hashed.
+        """
+        with self._lock:
+            opened = self._descriptor
+            wanted = self.done.gaps(offset + len(data), offset)
+        if opened is None:
+            return
+        for start, end in wanted:
+            volume.write_at(opened.number, data[start - offset : end - offset], start, self.path)
 
     def record(self, start: int, end: int) -> int:
         """Note bytes [start, end) as written; returns how many of them are new."""

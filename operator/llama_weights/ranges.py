@@ -45,8 +45,14 @@ class Ranges:
         """How many bytes from the beginning are there without a gap."""
         return self._ends[0] if self._starts and self._starts[0] == 0 else 0
 
-    def gaps(self, size: int) -> list[tuple[int, int]]:
-        """The ranges of [0, size) that are not there."""
-        edges = [0, *self._ends]
-        starts = [*self._starts, size]
-        return [(end, start) for end, start in zip(edges, starts, strict=True) if end < start]
+    def gaps(self, end: int, start: int = 0) -> list[tuple[int, int]]:
+        """The ranges of [start, end) that are not there."""
+        found = []
+        first = bisect_right(self._ends, start)
+        for there, after in zip(self._starts[first:], self._ends[first:], strict=True):
+            if there >= end:
+                break
+            if there > start:
+                found.append((start, there))
+            start = after
+        return [*found, (start, end)] if start < end else found

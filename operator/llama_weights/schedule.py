@@ -3,8 +3,8 @@
 A few files are under way at once, so that their hashes keep several cores busy; within them the
 file with the fewest open connections is served first, in order, because a hash needs the bytes
 from the front. Ranges are large enough that a round trip costs little, and what they have
-already brought counts after a crash (see part), so their size is no loss. When nothing is left to hand
-out, the rest of a straggler is fetched over another connection.
+already brought counts after a crash (see part), so their size is no loss. When nothing is left to
+hand out, an idle connection becomes the spare of a straggler (see task).
 """
 
 from __future__ import annotations
@@ -14,43 +14,17 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 
 from llama_weights.errors import Interrupted, WeightsError
 from llama_weights.part import Part
+from llama_weights.task import Task
 
 WIDTH = 4
 # A straggler: this many times slower than the median, after so many seconds; per file so often.
-SLOWER, PATIENCE, MOST_REISSUES = 4.0, 2.0, 8
+SLOWER, PATIENCE, MOST_SPARES = 4.0, 2.0, 8
 SMALLEST = 8 << 20
-
-
-@dataclass
-class Task:
-    """Bytes [position, end) of one part; `position` advances as they come."""
-
-    part: Part
-    position: int
-    end: int
-    whole: bool = False
-    # Another task fetches the rest of it; guarded by `lock`, as is every write of its bytes.
-    superseded: bool = False
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    began: float = field(default_factory=time.monotonic)
-    first: int = -1
-
-    def __post_init__(self) -> None:
-        self.first = self.position
-
-    def rate(self, now: float) -> float:
-        """Bytes per second so far."""
-        return (self.position - self.first) / max(now - self.began, 0.001)
-
-    def supersede(self) -> int:
-        """Stop it from writing; returns where the rest of it begins."""
-        with self.lock:
-            self.superseded = True
-            return self.position
+# The speed of a smaller task is that of its round trip.
+TELLING = 1 << 20
 
 
 class Schedule:
@@ -89,14 +63,16 @@ class Schedule:
         with self._changed:
             task.part.in_flight -= 1
             self._out.remove(task)
-            if task.superseded:
-                self._changed.notify_all()
-                return
-            if task.position >= task.end:
-                self._rates.append(task.rate(time.monotonic()))
-            if task.position < task.end and task.whole == task.part.whole:
-                task.part.pending.insert(0, (task.position, task.end))
             self._changed.notify_all()
+            if task.late:
+                task.late.has_spare, task.late.since = False, time.monotonic()
+            elif task.superseded:
+                return
+            elif task.position >= task.end:
+                if task.size >= TELLING:
+                    self._rates.append(task.rate(time.monotonic()))
+            elif task.whole == task.part.whole:
+                task.part.pending.insert(0, (task.position, task.end))
 
     def fetch_whole(self, part: Part) -> None:
         """The server ignores ranges: one connection fetches the file from its beginning."""
@@ -104,6 +80,9 @@ class Schedule:
             if not part.whole:
                 part.whole = True
                 part.pending = [(0, part.file.size)]
+                for task in self._out:
+                    if task.part is part:
+                        task.supersede()
             self._changed.notify_all()
 
     def again(self, part: Part) -> None:
@@ -141,7 +120,7 @@ class Schedule:
             self._activate(self._waiting.popleft())
         open_parts = [part for part in self._active if part.pending]
         if not open_parts:
-            return self._reissued()
+            return self._spare()
         part = min(open_parts, key=lambda each: each.in_flight)
         start, end = part.pending.pop(0)
         return self._handed_out(Task(part, start, end, part.whole))
@@ -151,8 +130,8 @@ class Schedule:
         self._out.append(task)
         return task
 
-    def _reissued(self) -> Task | None:
-        """The rest of a task that is far behind the others; None where none is.
+    def _spare(self) -> Task | None:
+        """A second task for the one that is farthest behind the others; None where none is.
 
         One connection in some dozens is a straggler at a fifth of the speed, and the end of a fetch
         waits for it. There is nothing else to do for the one who asks, so a second request is cheap.
@@ -162,24 +141,25 @@ class Schedule:
         late = [task for task in self._out if self._is_late(task, now, typical)]
         if not late:
             return None
-        slowest = max(late, key=lambda task: (task.end - task.position) / (task.rate(now) + 1))
-        slowest.part.reissued += 1
-        return self._handed_out(Task(slowest.part, slowest.supersede(), slowest.end))
+        last = max(late, key=lambda task: (task.end - task.position) / (task.rate(now) + 1))
+        last.part.spares += 1
+        last.has_spare = True
+        return self._handed_out(Task(last.part, last.position, last.end, late=last))
 
     @staticmethod
     def _is_late(task: Task, now: float, typical: float) -> bool:
-        if task.whole or task.superseded or now - task.began < PATIENCE or not typical:
+        helped = task.superseded or task.has_spare or task.late or task.whole
+        if helped or not typical or now - task.since < PATIENCE:
             return False
-        left = task.end - task.position
-        soon = left / typical + PATIENCE
-        slow = task.rate(now) < typical / SLOWER
-        return slow and task.part.reissued < MOST_REISSUES and left > soon * task.rate(now)
+        rate, left = task.rate(now), task.end - task.position
+        in_time = left <= (left / typical + PATIENCE) * rate
+        return rate < typical / SLOWER and not in_time and task.part.spares < MOST_SPARES
 
     @property
     def quiet(self) -> bool:
         """Whether nobody is at work any more but those whose work is done by others."""
         with self._changed:
-            return all(task.superseded for task in self._out)
+            return all(task.superseded or task.late for task in self._out)
 
     def _activate(self, part: Part) -> None:
         part.open()

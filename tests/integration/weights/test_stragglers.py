@@ -27,6 +27,18 @@ def test_the_rest_of_a_straggler_comes_over_another_connection(tmp_path: Path) -
         assert hub.sent() - whole < 9 * MIB, "only the rest of one range came twice"
 
 
+def test_a_spare_that_is_refused_costs_nothing(tmp_path: Path) -> None:
+    faults = [
+        f"slow:on=cdn,match={SHARDS[0]},rate={MIB},times=1",
+        # Its three ranges are answered, and no fourth request.
+        f"403:on=file,match={SHARDS[0]},skip=3",
+    ]
+    with Hub([repository(SIZE)], faults=[parse_fault(each) for each in faults]) as hub:
+        outcome = run(*arguments(hub, tmp_path / "d"), "--connections", "4", "--retries", "1")
+        assert_complete(outcome, hub, tmp_path / "d")
+        assert 0 < hub.faults[1].hits - 3 < 8, "asked for now and then, not all the time"
+
+
 def test_nobody_is_hurried_where_all_are_slow(tmp_path: Path) -> None:
     slow = parse_fault(f"slow:on=cdn,rate={2 * MIB}")
     with Hub([repository(SIZE // 2)], faults=[slow]) as hub:
