@@ -19,6 +19,7 @@ NAMES = {
     "fetched_bytes": "Bytes that came over the network in this run.",
     "bytes_per_second": "Speed over the last half minute.",
     "eta_seconds": "Time left at that speed.",
+    "retries": "Requests for bytes that failed and were made again.",
     "url_expiry_timestamp_seconds": "When Meta's URL ends, in seconds since 1970.",
 }
 
@@ -56,6 +57,7 @@ def values(meter: Meter) -> dict[str, float]:
         "bytes": float(now.total),
         "fetched_bytes": float(meter.fetched),
         "bytes_per_second": now.rate,
+        "retries": float(meter.retries),
     }
     if now.rate >= 1 and now.done < now.total:
         found["eta_seconds"] = (now.total - now.done) / now.rate

@@ -161,14 +161,18 @@ def test_the_account_reaches_no_other_object(api_cluster: Cluster, account: Path
 def test_a_scrape_shows_what_a_fetch_does(tmp_path: Path) -> None:
     with held(1) as (port,):
         pass
-    slow = parse_fault(f"slow:on=cdn,rate={MIB}")
-    with Hub([repository(4 * MIB)], faults=[slow]) as hub:
+    faults = [parse_fault(each) for each in ("cut:on=cdn,times=2", f"slow:on=cdn,rate={MIB}")]
+    with Hub([repository(4 * MIB)], faults=faults) as hub:
         running = Command(*arguments(hub, tmp_path / "d"), "--metrics-port", str(port))
-        wait_for(lambda: hub.sent() > MIB)
+        wait_for(lambda: hub.sent() > 4 * MIB)
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
             text = answer.read().decode()
         found = dict(line.split(" ") for line in text.splitlines() if not line.startswith("#"))
         assert 0 < float(found["llama_weights_done_bytes"]) < float(found["llama_weights_bytes"])
+        assert 0 < float(found["llama_weights_fetched_bytes"]) <= hub.sent()
+        assert float(found["llama_weights_bytes_per_second"]) > 0
+        assert float(found["llama_weights_eta_seconds"]) > 0
+        assert found["llama_weights_retries"] == "2.0"
         assert found['llama_weights_phase{phase="Fetching"}'] == "1.0"
         hub.faults.clear()
         assert running.wait().code == 0
