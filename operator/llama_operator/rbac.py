@@ -26,6 +26,8 @@ TABLE: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("", ("services", "persistentvolumeclaims", "serviceaccounts"), _OWN),
     ("", ("secrets",), ("get", "create")),
     ("", ("pods", "nodes"), _READ),
+    # Why a server ended stands in its log.
+    ("", ("pods/log",), ("get",)),
     ("networking.k8s.io", ("networkpolicies",), _OWN),
     ("policy", ("poddisruptionbudgets",), _OWN),
     ("rbac.authorization.k8s.io", ("roles", "rolebindings"), _OWN),

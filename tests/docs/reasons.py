@@ -36,6 +36,8 @@ _STATUSES = {"True", "False", "Unknown"}
 _BY_CALL = {
     "PlanRefused": "Planned",
     "Cause": "Degraded",
+    "KnownCause": "Degraded",
+    "_held": "Degraded",
     "Failure": "Degraded",
     **{
         each.__name__: each.condition

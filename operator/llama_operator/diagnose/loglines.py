@@ -28,7 +28,7 @@ _PREFIXES = tuple(
         r"\([A-Za-z][\w.-]*(?: [\w=]+)*(?:,? (?:pid|ip|rank|tid)=[\w.:]+)+\) ",
         # INFO 11-23 16:43:38 [launcher.py:279], and without brackets in older versions
         rf"{_LEVEL} (?:\d{{4}}-)?\d\d-\d\d \d\d:\d\d:\d\d(?:[.,]\d+)? "
-        r"(?:\[[^\]]*:\d+\]|[\w./-]+:\d+\]?) ?",
+        r"(?P<place>\[[^\]]*:\d+\]|[\w./-]+:\d+\]?) ?",
         # uvicorn
         rf"{_LEVEL}:\s{{2,}}",
         # torch and other glog writers: [W1123 16:55:14.469 socket.cpp:29] [c10d]
@@ -40,7 +40,7 @@ _PREFIXES = tuple(
 _GLOG = {"I": "INFO", "W": "WARNING", "E": "ERROR", "F": "FATAL"}
 _QUIET = {"DEBUG", "INFO"}
 # Python's warnings and NCCL's own levels.
-_WARNING = re.compile(r"^\S+:\d+: \w*Warning: |^\w*Warning: |\bNCCL WARN\b")
+_WARNING = re.compile(r"^\S+:\d+: \w*Warning: |\bNCCL WARN\b")
 _NCCL_INFO = re.compile(r"^(?:\S+ )?NCCL (?:INFO|TRACE)\b")
 _FRAME = re.compile(r'\s+File "[^"]*", line \d+')
 _EXCEPTION = re.compile(
@@ -48,6 +48,10 @@ _EXCEPTION = re.compile(
     r"(?::\s*(?P<text>.*))?$"
 )
 # Told of a failure elsewhere, never the failure itself.
+# Said to be an error, with a traceback, by a server that goes on.
+_HARMLESS = re.compile(
+    r"^Error (?:saving model info cache|retrieving|parsing config)|, retrying \d+ of \d+"
+)
 _WRAPPERS = re.compile(
     r"See root cause above|See stack trace|EngineDeadError|EngineGenerateError|WorkerProc initialization failed"
     r"|check the stack trace|Executor failed|^RuntimeError: cancelled|^SystemExit|BrokenPipeError"
@@ -69,6 +73,8 @@ class LogLine:
     level: str
     text: str
     code: bool = False
+    # The line of vLLM's source that wrote it; a traceback has that of its heading throughout.
+    place: str = ""
 
     @property
     def quiet(self) -> bool:
@@ -90,17 +96,21 @@ def read(lines: Iterable[str]) -> list[LogLine]:
     """The lines of a log, in their order."""
     found = []
     in_frame = False
+    harmless: set[str] = set()
     for line in map(_read, lines):
         is_frame = _FRAME.match(line.text) is not None
         code = in_frame and line.text.startswith("    ")
         in_frame = is_frame or code
-        found.append(replace(line, code=code or is_frame))
+        if line.place and _HARMLESS.search(line.text):
+            harmless.add(line.place)
+        level = "INFO" if line.place in harmless else line.level
+        found.append(replace(line, code=code or is_frame, level=level))
     return found
 
 
 def _read(line: str) -> LogLine:
     text = _ANSI.sub("", line[:LINE_LIMIT].replace("\0", "")).rstrip()
-    level = ""
+    level = place = ""
     for pattern in _PREFIXES:
         # Twice: a container's timestamp, then a logger's.
         for _ in range(2):
@@ -109,8 +119,9 @@ def _read(line: str) -> LogLine:
                 break
             found = match.groupdict()
             level = found.get("level") or _GLOG.get(found.get("glog") or "", "") or level
+            place = found.get("place") or place
             text = text[match.end() :]
-    return _of_json(text) or LogLine(level or _implied(text), text)
+    return _of_json(text) or LogLine(level or _implied(text), text, place=place)
 
 
 def _implied(text: str) -> str:

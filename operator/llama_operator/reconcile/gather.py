@@ -12,6 +12,7 @@ from llama_operator.catalog.catalog import Catalog
 from llama_operator.reconcile import reach, resources
 from llama_operator.reconcile.caches import Caches
 from llama_operator.reconcile.ownership import index
+from llama_operator.reconcile.podlogs import PodLogs
 from llama_operator.reconcile.snapshot import (
     DeploymentView,
     Object,
@@ -40,6 +41,7 @@ class Gatherer:
         self._catalog = catalog
         self._settings = settings
         self._clock = clock
+        self._logs = PodLogs(api)
 
     def world(self) -> World:
         """What is the same for every object."""
@@ -60,13 +62,15 @@ class Gatherer:
         meta = raw["metadata"]
         namespace, name = meta["namespace"], meta["name"]
         weights = self._caches.weights.store.get(namespace, weights_name(spec))
+        pods = self._caches.pods_of("LlamaDeployment", namespace, name)
         return DeploymentView(
             raw=raw,
             spec=spec,
             world=self.world(),
             weights=weights,
             children=index(self._caches.children_of(meta["uid"])),
-            pods=self._caches.pods_of("LlamaDeployment", namespace, name),
+            pods=pods,
+            logs=await self._logs.of(pods),
             key=await self._key(raw, spec),
             claim=await self._claim_of_copy(namespace, weights),
         )

@@ -58,6 +58,8 @@ class DeploymentView:
     weights: Object | None = None
     children: Mapping[tuple[str, str], Object] = field(default_factory=dict)
     pods: tuple[Object, ...] = ()
+    # Of pods whose container ended, the end of its log, by the UID of the pod.
+    logs: Mapping[str, str] = field(default_factory=dict)
     key: SecretView | None = None
     # The claim of the copy, where the user has named one.
     claim: Object | None = None

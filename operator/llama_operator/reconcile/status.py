@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from llama_operator.api import labels
-from llama_operator.api.conditions import Condition, Status, merge
+from llama_operator.api.conditions import Condition, Status, find, merge
 from llama_operator.diagnose import pods as diagnose
+from llama_operator.diagnose.words import same_but_for_numbers
 from llama_operator.reconcile import revisions
 from llama_operator.reconcile.actions import Failure
 from llama_operator.reconcile.decide import Decision
@@ -78,7 +80,7 @@ def _endpoint(view: DeploymentView) -> Object:
 def _conditions(
     view: DeploymentView, decision: Decision, server: Object | None, failure: Failure | None
 ) -> list[Condition]:
-    cause = diagnose.worst(_current_pods(view, server))
+    cause = _steady(view, diagnose.worst(_current_pods(view, server), view.logs))
     degraded = _degraded(decision, server, failure, cause)
     available = _available(view, server, degraded)
     progressing = _progressing(view, decision, server, cause)
@@ -90,6 +92,19 @@ def _current_pods(view: DeploymentView, server: Object | None) -> list[Object]:
     """Pods of the present template: what an old one died of may be why the spec was changed."""
     template = (server or {}).get("spec", {}).get("template", {})
     return [pod for pod in view.pods if _stamp(pod) == _stamp(template)]
+
+
+def _steady(view: DeploymentView, cause: diagnose.Cause | None) -> diagnose.Cause | None:
+    """The old words where a crash differs from the one before in numbers only.
+
+    Each finds other free memory, and each would be a write. Of another generation it is news.
+    """
+    old = find(view.raw.get("status", {}).get("conditions", ()), "Degraded") or {}
+    same_spec = old.get("observedGeneration") == view.raw["metadata"].get("generation", 0)
+    if cause is None or not cause.ended or not same_spec or old.get("reason") != cause.reason:
+        return cause
+    same = same_but_for_numbers(old.get("message", ""), cause.message)
+    return replace(cause, message=old["message"]) if same else cause
 
 
 def _stamp(obj: Object) -> str:

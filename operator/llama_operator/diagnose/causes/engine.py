@@ -5,15 +5,16 @@ from __future__ import annotations
 from llama_operator.diagnose.known import KnownCause, Rank, Signature
 
 KILLED = KnownCause(
-    "WorkerKilled",
+    "EngineKilled",
     "A process of the server was killed from outside, most often for the container's memory: the "
     "kernel kills the largest process, and the container itself goes on to its end.",
     "Raise spec.engine.resources.limits.memory or remove the limit; look at the node's kernel log "
     "for another reason.",
     (
         # recorded: worker-killed, engine-killed
-        Signature(r"(?:Worker|Engine core) proc \S+ died unexpectedly \(exit code: -9\)"),
+        Signature(r"(?:Worker|Engine core) proc \S+ died unexpectedly \(exit code: (?:-9|None)\)"),
         Signature(r"(?:Worker|Engine core) proc \S+ died unexpectedly(?! \(exit code)"),
+        Signature(r"engine core exited unexpectedly", warnings_too=True),
         Signature(r"Failed core proc\(s\): \{[^}]*: -9\b"),
         # source: other versions
         Signature(

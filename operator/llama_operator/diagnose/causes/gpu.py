@@ -56,8 +56,7 @@ ARCHITECTURE = KnownCause(
             r"no kernel image is available for execution on the device|cudaErrorNoKernelImageForDevice"
             r"|Unsupported gpu architecture"
             r"|(?:nvcc|ptxas) fatal\s+: .*(?:sm_|compute_)\w+|hipErrorNoBinaryForGpu"
-            r"|invalid device function|cudaErrorInvalidDeviceFunction|\bsm_\d+a?\b.* is not (?:supported|defined)"
-            r"|compute capability \S+ (?:is )?(?:not supported|too low)|only supports? (?:sm|SM|CUDA cc)"
+            r"|invalid device function|cudaErrorInvalidDeviceFunction"
         ),
     ),
 )
@@ -70,7 +69,7 @@ FAULT = KnownCause(
         # source: CUDA, HIP, cuBLAS, the driver
         Signature(
             r"uncorrectable ECC error|CUDA error: (?:hardware stack error|GPU is lost|device not ready)"
-            r"|GPU has fallen off the bus|cudaErrorECCUncorrectable|NVLink (?:error|was detected)"
+            r"|GPU has fallen off the bus|cudaErrorECCUncorrectable"
             r"|NVRM: Xid|GPU is lost|Unable to determine the device handle for GPU",
             "The GPU reports a fault of its hardware.",
         ),

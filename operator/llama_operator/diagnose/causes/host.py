@@ -54,9 +54,7 @@ USER = KnownCause(
     "Set HOME and USER in spec.engine.env, as the operator does, and do not remove them.",
     (
         # source: Python's pwd, torch's inductor
-        Signature(
-            r"getpwuid\(\): uid not found|No (?:user|passwd entry) (?:exists )?for uid|Could not determine home"
-        ),
+        Signature(r"getpwuid\(\): uid not found|Could not determine home"),
     ),
 )
 LIMITS = KnownCause(

@@ -28,9 +28,7 @@ LIMITED = KnownCause(
     _OFFLINE + "give it a token, or wait.",
     (
         # source: huggingface_hub
-        Signature(
-            r"429 Client Error|Too Many Requests for url|rate[- ]limit(?:ed)?\b.*huggingface"
-        ),
+        Signature(r"429 Client Error|Too Many Requests for url"),
     ),
     permanent=False,
 )
@@ -47,7 +45,7 @@ DOWN = KnownCause(
             r"|(?:Failed to resolve|NameResolutionError|ProxyError|SSLCertVerificationError|SSLError).*"
             r"|does not seem to be served by a Hugging Face Hub endpoint"
             r"|50[0234] Server Error|Consistency check failed: file should be of size"
-            r"|CAS service error|hf_xet.*(?:error|failed)"
+            r"|CAS service error"
         ),
         Signature(
             r"^(?:httpx2?\.|httpcore\.|requests\.exceptions\.)\w*(?:Error|Timeout)\b",

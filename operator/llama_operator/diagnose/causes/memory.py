@@ -112,7 +112,7 @@ HOST = KnownCause(
             "The container ran out of host memory.",
         ),
         Signature(
-            r"Out of memory: Killed process|oom-kill:|^Killed$|exit code: -9\)",
+            r"Out of memory: Killed process|oom-kill:|^Killed$",
             "A process of the server was killed, as the kernel does when host memory runs out.",
         ),
     ),
@@ -160,7 +160,7 @@ PINNED = KnownCause(
     (
         # source: torch's host allocator, V2 model runner
         Signature(
-            r"cudaHostAlloc|pin_memory.*(?:failed|error)|UVA is not available|ulimit.*memlock.*too low",
+            r"cudaHostAlloc|UVA is not available",
             fix=fixes.fewer_sequences,
         ),
     ),

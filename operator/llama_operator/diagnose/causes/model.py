@@ -28,7 +28,7 @@ CONVERSION = KnownCause(
         ),
         # source: what else is looked for by the Mistral format and by old versions
         Signature(
-            r"consolidated(?:\*|\.\d+)\S*\.(?:pth|safetensors).*(?:not found|missing|No such file)"
+            r"consolidated\S*\.(?:pth|safetensors).*(?:not found|missing|No such file)"
             r"|Failed to load mistral '\S+' config for model"
         ),
     ),

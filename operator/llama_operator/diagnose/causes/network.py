@@ -60,12 +60,11 @@ INTERFACE = KnownCause(
     (
         # source: NCCL, Gloo, vLLM, libc
         Signature(
-            r"(?:Bootstrap : no socket interface found|No interface found|no socket interface found)"
-            r"|Unable to find address for: (?P<name>\S+)"
-            r"|Neither 127\.0\.0\.1 nor ::1 are bound|Cannot assign requested address"
-            r"|Failed to get the IP address|Invalid device name .*(?:ifname|gloo)",
-            warnings_too=True,
+            r"Unable to find address for: (?P<name>\S+)",
+            "There is no network interface {name}.",
         ),
+        Signature(r"Neither 127\.0\.0\.1 nor ::1 are bound|Cannot assign requested address"),
+        Signature(r"[Nn]o socket interface found", warnings_too=True),
     ),
 )
 RDMA = KnownCause(
@@ -127,7 +126,7 @@ LOST = KnownCause(
             r"|Connection (?:closed|reset) by (?:remote )?peer|[Rr]emote process has terminated"
             r"|Broken pipe|recvValue failed|Connection was likely closed"
             r"|Barrier (?:departure )?timed out after|Failed to broadcast barrier_id"
-            r"|Some NCCL operations have failed or timed out|unhandled system error.*remote"
+            r"|Some NCCL operations have failed or timed out"
         ),
     ),
     permanent=False,

@@ -103,7 +103,7 @@ PIPELINE = KnownCause(
 GPUS = KnownCause(
     "NotEnoughGPUs",
     "The pod sees fewer GPUs than the layout needs.",
-    "Set spec.gpu.count to what one node has, or more spec.sizing.nodes; a pod sees the GPUs of its "
+    "Set spec.gpu.count to what one node has; a pod sees the GPUs of its "
     "resource request, so look at spec.gpu.resourceName and the device plugin too.",
     (
         # source: config/parallel.py
@@ -114,7 +114,7 @@ GPUS = KnownCause(
         ),
         # source: CUDA, HIP, Ray, vLLM's device ids
         Signature(
-            r"CUDA error: invalid device ordinal|hipErrorInvalidDevice|cudaErrorInvalidDevice"
+            r"CUDA error: invalid device ordinal|hipErrorInvalidDevice|cudaErrorInvalidDevice\b"
             r"|CUDA call failed .* invalid device ordinal"
             r"|Cannot provide a placement group|number of required \w+s exceeds the total number of available"
             r"|device_id \d+ is out of range for|visible device ordinal \d+ is out of range"
@@ -125,7 +125,7 @@ GPUS = KnownCause(
 NODES = KnownCause(
     "InvalidNodes",
     "The nodes of one replica do not fit its layout.",
-    "Set spec.sizing.nodes to a number that divides tensorParallel x pipelineParallel.",
+    "The number of nodes must divide spec.sizing.tensorParallel x spec.sizing.pipelineParallel.",
     (
         # recorded: world-size-nnodes
         Signature(
@@ -152,8 +152,6 @@ NUMA = KnownCause(
             "{ranks} CPU ranks are to be bound to as many NUMA nodes, and there are fewer.",
             fixes.variable("VLLM_CPU_OMP_THREADS_BIND", "nobind"),
         ),
-        # source: utils/ompmultiprocessing.py
-        Signature(r"VLLM_CPU_OMP_THREADS_BIND.*(?:invalid|mismatch|must|does not)"),
     ),
 )
 # An assertion in a worker whose code is not in the log any more.

@@ -29,7 +29,7 @@ UNSUPPORTED = KnownCause(
             r"|quantization method \S+ is deprecated|no longer supports online quantization"
             r"|Sparsity support has been removed"
             r"|Failed to find a kernel that can implement|Unsupported (?:FP8|ModelOpt|NVFP4)"
-            r"|[Ff]p8\S* (?:is|are) (?:not supported|only supported)|FP8 KV cache is not"
+            r"|type fp8\w+ not supported in this architecture|FP8 KV cache is not"
         ),
         # recorded: quant-fp8 (an operation that this build was compiled without)
         Signature(
@@ -100,8 +100,6 @@ ATTENTION = KnownCause(
             r"|(?:FlashAttention|FlashInfer|Triton|FA[23])\S* (?:does not|doesn't|only) support",
             fix=fixes.setting("sizing", kvCacheDtype="auto"),
         ),
-        # recorded on CUDA by many: built without it
-        Signature(r"FlashInfer .*(?:not (?:found|available|installed)|is required)"),
     ),
     rank=Rank.GENERAL,
 )

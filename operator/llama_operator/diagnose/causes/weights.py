@@ -27,7 +27,7 @@ MISSING = KnownCause(
             r"|Following weights were not initialized from checkpoint"
             r"|is tied to .* was not found in the checkpoint"
             r"|Can't find a checkpoint index|No such file or directory: .*\.(?:safetensors|bin|pt)"
-            r"|IncompleteSnapshotError|No weights found in|weight_scale .* was never loaded"
+            r"|IncompleteSnapshotError|weight_scale .* was never loaded"
         ),
     ),
 )
@@ -103,8 +103,8 @@ LOADER = KnownCause(
 UNREADABLE = KnownCause(
     "WeightsUnreadable",
     "The volume with the weights cannot be read, or the server's user may not read the files.",
-    "Files must be readable by others or by the pod's group (spec.fetch writes them so; chmod -R a+rX "
-    "a copy of your own). For an I/O error look at the volume and its node.",
+    "Files of a claim of your own must be readable by others or by the pod's group (chmod -R a+rX). For "
+    "an I/O error look at the volume and its node.",
     (
         # source: Python and the kernel
         Signature(

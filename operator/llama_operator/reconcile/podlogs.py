@@ -1,0 +1,95 @@
+"""The end of the log of containers that ended, read once for each run of a container.
+
+The kubelet keeps two kibibytes of a log in the pod's status, and the root cause of a failed
+worker stands ten before the end. What was read is kept, so that a server in a crash loop costs
+one request for each crash and none for each event of its pod. Not being able to read is no
+failure: the two kibibytes are still there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import zlib
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Any
+
+from llama_operator.diagnose.pods import ended
+from llama_operator.runtime.api import Api
+from llama_operator.runtime.errors import ApiError, TransportError
+
+Object = dict[str, Any]
+Run = tuple[str, str]
+
+TAIL_LINES = 400
+LIMIT_BYTES = 131072
+# Of one deployment: replicas of one template mostly fail alike.
+PODS_AT_ONCE = 4
+# A node that does not answer must not hold up the deployment.
+SECONDS = 5.0
+# Compressed they take some 10 KiB each.
+KEPT = 256
+
+log = logging.getLogger(__name__)
+
+
+class PodLogs:
+    """Reads and keeps the ends of logs."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._kept: OrderedDict[Run, bytes] = OrderedDict()
+
+    async def of(self, pods: Iterable[Object]) -> dict[str, str]:
+        """Pod UID -> the end of the log of its container that ended; pods without one are absent."""
+        alive = (pod for pod in pods if not pod["metadata"].get("deletionTimestamp"))
+        failed = sorted(
+            (pod for pod in alive if ended(pod) is not None),
+            key=lambda pod: str(pod["metadata"].get("uid", "")),
+        )[:PODS_AT_ONCE]
+        texts = await asyncio.gather(*(self._tail(pod) for pod in failed))
+        return {
+            pod["metadata"]["uid"]: text for pod, text in zip(failed, texts, strict=True) if text
+        }
+
+    async def _tail(self, pod: Object) -> str:
+        container = ended(pod)
+        if container is None:
+            return ""
+        run = _run(pod, container)
+        if run not in self._kept:
+            try:
+                text = await self._read(pod["metadata"], container)
+            except ApiError as error:
+                log.info("the log of %s cannot be read: %s", pod["metadata"]["name"], error)
+                text = ""
+            except (TransportError, TimeoutError):
+                return ""  # asked again at the next event
+            self._keep(run, text)
+        self._kept.move_to_end(run)
+        return zlib.decompress(self._kept[run]).decode()
+
+    async def _read(self, meta: Object, container: Object) -> str:
+        async with asyncio.timeout(SECONDS):
+            return await self._api.logs(
+                meta["namespace"],
+                meta["name"],
+                container["name"],
+                tail_lines=TAIL_LINES,
+                limit_bytes=LIMIT_BYTES,
+                # Until the next run begins, the run that ended is the present one.
+                previous="terminated" not in container.get("state", {}),
+            )
+
+    def _keep(self, run: Run, text: str) -> None:
+        self._kept[run] = zlib.compress(text.encode())
+        while len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+
+
+def _run(pod: Object, container: Object) -> Run:
+    how = container["ended"]
+    # Before the restart and after it, it is the same run that ended.
+    name = how.get("containerID") or f"{container.get('restartCount', 0)} {how.get('finishedAt')}"
+    return str(pod["metadata"]["uid"]), str(name)

@@ -1,0 +1,176 @@
+"""Logs of containers that ended: read once for each run, from the right run, never in the way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+from tests.unit.runtime.fake_api import FakeApi, Fault
+
+from llama_operator.reconcile import podlogs
+from llama_operator.reconcile.podlogs import PodLogs
+from llama_operator.runtime import Api
+
+Object = dict[str, Any]
+OOM = "torch.OutOfMemoryError: CUDA out of memory."
+
+
+class Kubelets:
+    """Answers requests for logs; `asked` holds the query of each."""
+
+    def __init__(self, server: FakeApi) -> None:
+        server.fault = self._answer
+        self.asked: list[dict[str, str]] = []
+        self.fault = Fault(raw=f"{OOM}\nümlaut \xff".encode("latin-1"))
+
+    def _answer(self, request: web.Request) -> Fault | None:
+        if not request.path.endswith("/log"):
+            return None
+        self.asked.append({"pod": request.path.split("/")[-2], **request.query})
+        return self.fault
+
+
+@pytest_asyncio.fixture
+async def server() -> AsyncIterator[FakeApi]:
+    fake = FakeApi()
+    await fake.start()
+    yield fake
+    await fake.stop()
+
+
+@pytest.fixture
+def kubelets(server: FakeApi) -> Kubelets:
+    return Kubelets(server)
+
+
+@pytest_asyncio.fixture
+async def api(server: FakeApi) -> AsyncIterator[Api]:
+    client = server.api()
+    yield client
+    await client.close()
+
+
+def pod(uid: str = "u", restarts: int = 1, *, state: Object | None = None, **meta: Any) -> Object:
+    """A pod whose engine ended `restarts` times and, unless `state` says otherwise, runs again."""
+    ended = {"exitCode": 1, "containerID": f"containerd://{uid}-{restarts}"}
+    container = {
+        "name": "engine",
+        "ready": False,
+        "restartCount": restarts,
+        "state": state or {"waiting": {"reason": "CrashLoopBackOff"}},
+        "lastState": {"terminated": ended},
+    }
+    return {
+        "metadata": {"name": f"pod-{uid}", "namespace": "n", "uid": uid, **meta},
+        "status": {"containerStatuses": [container]},
+    }
+
+
+async def test_the_run_that_ended_is_read_with_bounds(api: Api, kubelets: Kubelets) -> None:
+    texts = await PodLogs(api).of([pod()])
+    assert texts["u"].startswith(OOM)
+    assert kubelets.asked == [
+        {
+            "pod": "pod-u",
+            "container": "engine",
+            "previous": "true",
+            "tailLines": "400",
+            "limitBytes": "131072",
+        }
+    ]
+
+
+async def test_before_the_restart_the_run_that_ended_is_the_present_one(
+    api: Api, kubelets: Kubelets
+) -> None:
+    now = {"terminated": {"exitCode": 1, "containerID": "containerd://u-1"}}
+    logs = PodLogs(api)
+    await logs.of([pod(restarts=0, state=now)])
+    assert "previous" not in kubelets.asked[0]
+    await logs.of([pod(restarts=1)])
+    assert len(kubelets.asked) == 1, "after the restart it is the same run"
+
+
+async def test_each_run_is_read_once(api: Api, kubelets: Kubelets) -> None:
+    logs = PodLogs(api)
+    for restarts in (1, 1, 1, 2, 2):
+        assert (await logs.of([pod(restarts=restarts)]))["u"].startswith(OOM)
+    assert len(kubelets.asked) == 2
+
+
+@pytest.mark.parametrize(
+    "quiet",
+    [
+        pod(deletionTimestamp="2026-01-01T00:00:00Z"),
+        {"metadata": {"name": "p", "namespace": "n", "uid": "u"}, "status": {}},
+        {
+            "metadata": {"name": "p", "namespace": "n", "uid": "u"},
+            "status": {
+                "containerStatuses": [
+                    {
+                        "name": "engine",
+                        "ready": True,
+                        "lastState": {"terminated": {"exitCode": 1}},
+                    }
+                ]
+            },
+        },
+    ],
+)
+async def test_of_pods_that_are_well_or_on_their_way_out_nothing_is_asked(
+    api: Api, kubelets: Kubelets, quiet: Object
+) -> None:
+    assert await PodLogs(api).of([quiet]) == {}
+    assert not kubelets.asked
+
+
+async def test_of_many_pods_some_are_enough(api: Api, kubelets: Kubelets) -> None:
+    texts = await PodLogs(api).of([pod(f"u{n}") for n in range(20)])
+    assert len(texts) == len(kubelets.asked) == podlogs.PODS_AT_ONCE
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 500])
+async def test_a_refusal_is_no_failure_and_not_asked_for_again(
+    api: Api, kubelets: Kubelets, status: int
+) -> None:
+    kubelets.fault = Fault(status=status, reason="No", message="previous container not found")
+    logs = PodLogs(api)
+    assert await logs.of([pod()]) == {}
+    assert await logs.of([pod()]) == {}
+    assert len(kubelets.asked) == 1
+
+
+async def test_a_cut_is_no_failure_and_asked_for_again(api: Api, kubelets: Kubelets) -> None:
+    good, kubelets.fault = kubelets.fault, Fault(cut=True)
+    logs = PodLogs(api)
+    assert await logs.of([pod()]) == {}
+    kubelets.fault = good
+    assert "u" in await logs.of([pod()])
+
+
+async def test_a_node_that_does_not_answer_holds_nothing_up(
+    api: Api, kubelets: Kubelets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(podlogs, "SECONDS", 0.1)
+    kubelets.fault = Fault(delay=5, raw=b"late")
+    started = asyncio.get_running_loop().time()
+    assert await PodLogs(api).of([pod("a"), pod("b")]) == {}
+    assert asyncio.get_running_loop().time() - started < 2
+    assert not api.breaker.open, "a node is not the API server"
+
+
+async def test_what_is_kept_is_bounded(
+    api: Api, kubelets: Kubelets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(podlogs, "KEPT", 3)
+    logs = PodLogs(api)
+    for restarts in range(10):
+        await logs.of([pod(restarts=restarts)])
+    await logs.of([pod(restarts=9)])
+    assert len(kubelets.asked) == 10
+    await logs.of([pod(restarts=0)])
+    assert len(kubelets.asked) == 11, "the oldest was let go"
