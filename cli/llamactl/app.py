@@ -19,6 +19,7 @@ SECTIONS = {
         "list": "List what is deployed.",
         "status": "Show one deployment: conditions, plan, weights, pods, endpoint.",
         "delete": "Delete a deployment; its weights are kept.",
+        "doctor": "Say what a failure in a log of vLLM means, and what mends it.",
     },
     "Use it": {
         "chat": "Talk with a deployed model.",
