@@ -24,18 +24,16 @@ ACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount")
 ROLES = Resource("rbac.authorization.k8s.io", "v1", "roles", "Role")
 BINDINGS = Resource("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding")
 
-# Watched with our label only; the rest is written beside the fetch Job and read by name.
+# Watched with our label only. What is not watched would be asked for again in each pass, and an
+# operator that is cut off after a few calls would never get past it.
 SERVING_CHILDREN = (SERVERS, SERVICES, POLICIES, BUDGETS, REVISIONS)
-WEIGHTS_CHILDREN = (JOBS, CLAIMS)
+WEIGHTS_CHILDREN = (JOBS, CLAIMS, ACCOUNTS, ROLES, BINDINGS)
 
 BY_KIND = {
     resource.kind: resource
     for resource in (
         *SERVING_CHILDREN,
         *WEIGHTS_CHILDREN,
-        ACCOUNTS,
-        ROLES,
-        BINDINGS,
         DEPLOYMENTS,
         WEIGHTS,
         SECRETS,
