@@ -2,12 +2,12 @@
 
 Shared volumes outlive the objects that filled them. A published copy is never taken for rubbish,
 because a server may be reading it and nothing on the volume says so; only its user can name it. A
-directory whose lock is held belongs to a Job that is at work.
+directory whose lock is held belongs to a Job that is at work. And where files lie that no fetch has
+made nothing is touched: a wrong `--dest` once must not cost anybody a home directory later.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
 import stat
 import threading
@@ -18,91 +18,94 @@ from pathlib import Path
 
 from llama_weights import copies, manifest, volume
 from llama_weights.errors import DownloadError, UsageError, VerifyError
-from llama_weights.files import MANIFEST, STATE_DIRECTORY
+from llama_weights.files import MANIFEST
 from llama_weights.lock import Lock
-from llama_weights.state import LOCK
+from llama_weights.state import State
 
 
 @dataclass(frozen=True)
 class Rubbish:
-    """A directory that may go: why, what it takes of the disk, how long nothing was written."""
+    """A directory that may go: why, what it takes of the disk, how long nothing was written.
+
+    `strangers` are files in it that no fetch has made; where there are any it stays.
+    """
 
     path: Path
     why: str
     bytes: int
     idle_seconds: float
+    strangers: tuple[str, ...] = ()
 
 
 def find(root: Path, older_than: float) -> list[Rubbish]:
-    """Unfinished and leftover directories without a write for `older_than` seconds, by path."""
-    found = []
-    for directory in copies.directories(root):
-        why = _why(directory)
-        idle = time.time() - _last_write(directory)
-        if why and idle >= older_than:
-            found.append(Rubbish(directory, why, volume.used(directory), idle))
-    return found
+    """Unfinished fetches and conversions without a write for `older_than` seconds, by path."""
+    found = (_rubbish(each, "unfinished") for each in copies.directories(root) if _unfinished(each))
+    return [each for each in found if each.idle_seconds >= older_than]
 
 
 def named(root: Path, name: str) -> Rubbish:
     """A copy that its user names, below `root`. Raises UsageError for anything else."""
     path = (root / name).resolve()
-    if root.resolve() not in path.parents or path not in {
-        each.resolve() for each in copies.directories(root)
-    }:
+    known = {each.resolve() for each in copies.directories(root)}
+    if root.resolve() not in path.parents or path not in known:
         raise UsageError(
             f"{name!r} is no copy below {root}",
             field="--remove",
             fix=f"`llama-weights ls {root}` lists them",
         )
-    return Rubbish(path, "named", volume.used(path), time.time() - _last_write(path))
+    return _rubbish(path, "named")
 
 
 def remove(rubbish: Rubbish, stop: threading.Event) -> None:
-    """Take a directory away. Raises DownloadError (Locked) when somebody is at work in it.
-
-    The manifest goes first, so that what an interruption leaves is no copy.
-    """
-    directory = rubbish.path
-    with volume.guarded(directory), Lock(directory / STATE_DIRECTORY / LOCK, stop=stop):
-        (directory / MANIFEST).unlink(missing_ok=True)
-        for entry in directory.iterdir():
-            if entry.name != STATE_DIRECTORY:
-                _take(entry)
-    with volume.guarded(directory):
-        shutil.rmtree(directory)
+    """Take a directory away. Raises DownloadError (Locked) when somebody is at work in it."""
+    state = State(rubbish.path)
+    with volume.guarded(rubbish.path), Lock(state.lock, stop=stop):
+        if _damaged(rubbish.path):
+            _empty(rubbish.path, state)
+        else:
+            state.remove()
+    # A Job that has begun anew meanwhile keeps what it has: only empty directories go.
+    state.leave()
 
 
-def _take(entry: Path) -> None:
-    if entry.is_dir() and not entry.is_symlink():
-        shutil.rmtree(entry)
-    else:
-        entry.unlink()
+def _rubbish(directory: Path, why: str) -> Rubbish:
+    strangers: list[str] = []
+    if not _damaged(directory):
+        strangers = manifest.unexpected(directory, State(directory).names())
+    idle = time.time() - max(_writes(directory))
+    return Rubbish(directory, why, volume.used(directory), idle, tuple(strangers))
 
 
-def _why(directory: Path) -> str:
+def _unfinished(directory: Path) -> bool:
+    # Damaged is not the same as abandoned: a server may still read it.
+    return not (directory / MANIFEST).exists()
+
+
+def _damaged(directory: Path) -> bool:
     try:
-        published = manifest.load(directory) is not None
+        manifest.load(directory)
     except VerifyError:
-        return ""  # damaged is not the same as abandoned: a server may still read it
-    if not published:
-        return "unfinished"
-    # Originals of Meta are kept only until the copy beside them is there, or where that is wished.
-    converted = directory.name.removesuffix(".original")
-    done = converted != directory.name and (directory.with_name(converted) / MANIFEST).exists()
-    return "converted" if done else ""
+        return True
+    return False
 
 
-def _last_write(directory: Path) -> float:
-    return max((found.st_mtime for found in _entries(directory)), default=0.0)
+def _empty(directory: Path, state: State) -> None:
+    """Remove all of a copy that was named and whose manifest does not tell what belongs to it."""
+    for entry in directory.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            if entry != state.path:
+                shutil.rmtree(entry)
+        elif entry.name != MANIFEST:
+            entry.unlink()
+    (directory / MANIFEST).unlink()
 
 
-def _entries(directory: Path) -> Iterator[os.stat_result]:
-    yield directory.stat()
+def _writes(directory: Path) -> Iterator[float]:
+    yield directory.stat().st_mtime
     for path in directory.rglob("*"):
         found = path.lstat()
         if stat.S_ISREG(found.st_mode):
-            yield found
+            yield found.st_mtime
 
 
 def is_busy(error: Exception) -> bool:

@@ -40,16 +40,30 @@ class State:
 
         Raises VerifyError (UnexpectedFiles) for files that no fetch has made.
         """
-        plan = self._plan()
-        known = set(_names(plan)) | {file.path for file in files} | self._published()
-        strangers = manifest.unexpected(self.directory, known)
+        plan, names = self._plan(), [file.path for file in files]
+        strangers = manifest.unexpected(self.directory, self.names() | set(names))
         if strangers:
             raise _strangers(self.directory, strangers)
         if (plan.get("repo"), plan.get("commit")) != (repo, commit):
             self._clear(_names(plan))
         (self.directory / MANIFEST).unlink(missing_ok=True)
-        data = {"repo": repo, "commit": commit, "files": [file.path for file in files]}
-        volume.write_durably(self.path / _PLAN, json.dumps(data).encode())
+        self._intend(repo, commit, names)
+
+    def names(self) -> set[str]:
+        """Files that a fetch has made or was about to make, published or not."""
+        return set(_names(self._plan())) | self._published()
+
+    def remove(self) -> None:
+        """Take away all that fetches have made, beginning with what makes it a copy.
+
+        The names are noted before the manifest goes: an interrupted removal can be gone on with.
+        """
+        names = self.names()
+        self._intend("", "", sorted(names))
+        (self.directory / MANIFEST).unlink(missing_ok=True)
+        self._clear(names)
+        for folder in {parent for name in names for parent in Path(name).parents}:
+            _remove_empty(self.directory / folder, self.directory)
 
     def ledger(self) -> dict[tuple[str, str], str]:
         """(path, publisher's digest) -> sha256 of every file whose hash was right."""
@@ -87,6 +101,10 @@ class State:
             with contextlib.suppress(OSError):
                 directory.rmdir()
 
+    def _intend(self, repo: str, commit: str, names: Sequence[str]) -> None:
+        data = {"repo": repo, "commit": commit, "files": names}
+        volume.write_durably(self.path / _PLAN, json.dumps(data).encode())
+
     def _clear(self, names: Iterable[str]) -> None:
         with volume.guarded(self.directory):
             for name in names:
@@ -122,6 +140,13 @@ def _names(plan: dict[str, Any]) -> list[str]:
     files = plan.get("files")
     listed = files if isinstance(files, list) else []
     return [name for name in listed if isinstance(name, str) and not unsafe(name)]
+
+
+def _remove_empty(folder: Path, root: Path) -> None:
+    with contextlib.suppress(OSError):
+        while folder != root:
+            folder.rmdir()
+            folder = folder.parent
 
 
 def _holds_files(directory: Path) -> bool:

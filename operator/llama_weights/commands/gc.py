@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -21,7 +22,7 @@ _DAY = 86_400.0
 @click.argument("root", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option(
     "--older-than",
-    default=1.0,
+    default=7.0,
     show_default=True,
     type=click.FloatRange(0),
     metavar="DAYS",
@@ -35,9 +36,10 @@ _DAY = 86_400.0
 def gc_command(
     root: Path, older_than: float, names: tuple[str, ...], dry_run: bool, yes: bool
 ) -> None:
-    """Remove unfinished fetches and converted originals below ROOT, and copies that are named.
+    """Remove unfinished fetches and conversions below ROOT, and copies that are named.
 
-    A published copy is never removed unless it is named: a server may be reading it.
+    A published copy is never removed unless it is named: a server may be reading it. A directory
+    with files that no fetch has made stays as it is.
 
     \b
     Examples:
@@ -49,9 +51,13 @@ def gc_command(
     except WeightsError as error:
         click.echo(f"Error: {error}", err=True)
         raise SystemExit(error.exit_code) from None
+    kept = [each for each in found if each.strangers]
+    for each in kept:
+        click.echo(f"{_shown(root, each)} stays: no fetch has made {_listed(each.strangers)}")
+    found = [each for each in found if not each.strangers]
     if not found:
         click.echo("Nothing to remove.")
-        return
+        raise SystemExit(1 if names and kept else 0)
     _show(root, found)
     if dry_run or not (yes or _agreed()):
         return
@@ -72,6 +78,11 @@ def _show(root: Path, found: list[Rubbish]) -> None:
 
 def _shown(root: Path, each: Rubbish) -> str:
     return each.path.resolve().relative_to(root.resolve()).as_posix()
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
 
 
 def _agreed() -> bool:
