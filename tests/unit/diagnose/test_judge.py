@@ -185,6 +185,23 @@ def test_the_numbers_of_a_fix_come_from_the_log() -> None:
     assert fix_of(seqs) == {"sizing": {"maxNumSeqs": 512}}
 
 
+def test_the_largest_size_below_is_offered_that_divides_the_heads() -> None:
+    text = "ValueError: Total number of attention heads (10) must be divisible by tensor parallel size (4)."
+    assert fix_of(text) == {"gpu": {"count": 2}, "sizing": {"tensorParallel": 2}}
+    staged = "INFO [core.py:77] config: tensor_parallel_size=4, pipeline_parallel_size=3"
+    assert fix_of(staged, text) == {"gpu": {"count": 6}, "sizing": {"tensorParallel": 2}}
+
+
+def test_of_several_lines_of_one_cause_the_most_exact_is_shown() -> None:
+    vague = "json.decoder.JSONDecodeError: Expecting value: line 1 column 1 (char 0)"
+    exact = "OSError: It looks like the config file at '/m/config.json' is not a valid JSON file."
+    frame = '  File "/opt/transformers/configuration_utils.py", line 9, in get_config_dict'
+    for lines in ([frame, vague, exact], [exact, frame, vague]):
+        verdict = diagnose(lines)
+        assert verdict.evidence == exact
+        assert verdict.explanation == "/m/config.json is not valid JSON."
+
+
 def test_a_card_that_is_full_needs_gpus_for_weights_and_a_smaller_share_after_them() -> None:
     assert fix_of(CONFIG.format(2), OOM) == {"gpu": {"count": 4}}
     assert fix_of(CONFIG.format(2), LOADED, OOM) == {"sizing": {"gpuMemoryUtilization": 0.87}}

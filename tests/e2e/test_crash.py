@@ -1,0 +1,121 @@
+"""A server that real vLLM refuses: the operator names the cause by its log, as doctor does."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.e2e.conftest import NAMESPACE, TINY
+from tests.support.stack import OPERATOR, RUNTIME_CLASS, VLLM_IMAGE, Stack, wait_for
+from tests.support.vllm_cpu.breakages import BREAKAGES, Breakage, run
+
+from llama_operator.diagnose.judge import diagnose
+from llama_operator.diagnose.pods import ended
+from llama_operator.reconcile.podlogs import TAIL_LINES
+
+Object = dict[str, Any]
+NAME = "broken"
+OF_NAME = f"llamactl.dev/deployment={NAME}"
+# vLLM's imports, three processes one after the other, on two busy cores.
+CRASH_SECONDS = 180
+VERDICT_SECONDS = 20
+
+
+def manifest(*args: str) -> Object:
+    return {
+        "apiVersion": "llamactl.dev/v1alpha1",
+        "kind": "LlamaDeployment",
+        "metadata": {"name": NAME, "namespace": NAMESPACE},
+        "spec": {
+            "model": TINY,
+            "gpu": {"count": 1},
+            "runtimeClassName": RUNTIME_CLASS,
+            "engine": {
+                "device": "cpu",
+                "image": VLLM_IMAGE,
+                "enforceEager": True,
+                "args": list(args),
+            },
+        },
+    }
+
+
+@pytest.mark.node
+@pytest.mark.vllm
+@pytest.mark.timeout(600)
+def test_a_loader_that_the_image_lacks_is_named_in_degraded(stack: Stack) -> None:
+    """The root cause stands 120 lines before the end, far beyond what the kubelet keeps."""
+    cluster = stack.cluster
+    cluster.kubectl("apply", "-f", "-", input=json.dumps(manifest("--load-format=tensorizer")))
+    try:
+        wait_for(lambda: _crashed(stack), CRASH_SECONDS, "vLLM to end", every=0.5)
+        since = time.monotonic()
+        found = wait_for(lambda: _degraded(stack), VERDICT_SECONDS, stack.log(OPERATOR)[-2000:])
+        print(f"named {time.monotonic() - since:.1f} s after the end")
+        assert found["reason"] == "LoadFormatUnavailable"
+        assert "The image has no tensorizer." in found["message"]
+        assert "Remove --load-format from spec.engine.args" in found["message"]
+        ready = stack.condition("llama", NAME, "Ready", NAMESPACE)
+        assert (ready["status"], ready["reason"]) == ("False", found["reason"])
+        _stays(stack, found)
+        _heals(stack)
+    finally:
+        cluster.kubectl("delete", "llama", NAME, "-n", NAMESPACE, timeout=60)
+
+
+def _crashed(stack: Stack) -> bool:
+    return any(ended(pod) is not None for pod in stack.list("pods", NAMESPACE, "-l", OF_NAME))
+
+
+def _degraded(stack: Stack) -> Object | None:
+    found = stack.condition("llama", NAME, "Degraded", NAMESPACE)
+    return found if found.get("status") == "True" else None
+
+
+def _stays(stack: Stack, found: Object) -> None:
+    """The second crash says the same, to the letter."""
+    wait_for(lambda: _restarts(stack) >= 2, CRASH_SECONDS, "vLLM to end again", every=0.5)
+    time.sleep(2)
+    assert stack.condition("llama", NAME, "Degraded", NAMESPACE) == found
+
+
+def _restarts(stack: Stack) -> int:
+    pods = stack.list("pods", NAMESPACE, "-l", OF_NAME)
+    runs = [
+        each["restartCount"] + ("terminated" in each["state"])
+        for pod in pods
+        for each in pod["status"].get("containerStatuses", ())
+    ]
+    return max(runs, default=0)
+
+
+def _heals(stack: Stack) -> None:
+    """The fix that the message names is the fix."""
+    stack.cluster.kubectl("apply", "-f", "-", input=json.dumps(manifest()))
+    stack.cluster.kubectl(
+        "wait",
+        "-n",
+        NAMESPACE,
+        "--for=condition=Ready",
+        f"--timeout={CRASH_SECONDS}s",
+        f"llama/{NAME}",
+        timeout=CRASH_SECONDS + 10,
+    )
+    assert stack.condition("llama", NAME, "Degraded", NAMESPACE)["reason"] == "Healthy"
+
+
+@pytest.mark.slow
+@pytest.mark.vllm
+@pytest.mark.parametrize("breakage", BREAKAGES, ids=lambda each: each.name)
+def test_each_way_to_break_a_real_vllm_shows_its_cause(breakage: Breakage, tmp_path: Path) -> None:
+    if breakage.shm and os.geteuid() != 0:
+        pytest.skip("only root may mount another /dev/shm")
+    outcome = run(breakage, tmp_path / "run")
+    # Some failures make vLLM hang instead of end.
+    assert outcome.exit_code in (breakage.exit_code, None)
+    verdict = diagnose(outcome.log.splitlines()[-TAIL_LINES:], outcome.exit_code)
+    assert verdict.cause == breakage.cause, outcome.log[-3000:]
