@@ -13,7 +13,7 @@ import logging
 import zlib
 from collections import OrderedDict
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from llama_operator.diagnose.pods import ended
 from llama_operator.runtime.api import Api
@@ -21,6 +21,7 @@ from llama_operator.runtime.errors import ApiError, TransportError
 
 Object = dict[str, Any]
 Run = tuple[str, str]
+T = TypeVar("T")
 
 TAIL_LINES = 400
 LIMIT_BYTES = 131072
@@ -28,6 +29,8 @@ LIMIT_BYTES = 131072
 PODS_AT_ONCE = 4
 # A node that does not answer must not hold up the deployment.
 SECONDS = 5.0
+# And not at each event of its pods.
+RETRY_SECONDS = 30.0
 # Compressed they take some 10 KiB each.
 KEPT = 256
 
@@ -40,6 +43,8 @@ class PodLogs:
     def __init__(self, api: Api) -> None:
         self._api = api
         self._kept: OrderedDict[Run, bytes] = OrderedDict()
+        # Runs whose log did not come, and when it may be asked for again.
+        self._later: OrderedDict[Run, float] = OrderedDict()
 
     async def of(self, pods: Iterable[Object]) -> dict[str, str]:
         """Pod UID -> the end of the log of its container that ended; pods without one are absent."""
@@ -58,17 +63,26 @@ class PodLogs:
         if container is None:
             return ""
         run = _run(pod, container)
-        if run not in self._kept:
-            try:
-                text = await self._read(pod["metadata"], container)
-            except ApiError as error:
-                log.info("the log of %s cannot be read: %s", pod["metadata"]["name"], error)
-                text = ""
-            except (TransportError, TimeoutError):
-                return ""  # asked again at the next event
-            self._keep(run, text)
+        if run not in self._kept and not await self._fetched(run, pod["metadata"], container):
+            return ""
         self._kept.move_to_end(run)
         return zlib.decompress(self._kept[run]).decode()
+
+    async def _fetched(self, run: Run, meta: Object, container: Object) -> bool:
+        """Whether there was an answer, kept from now on; a refusal is one, without a text."""
+        now = self._api.clock.monotonic()
+        if now < self._later.get(run, now):
+            return False
+        text = ""
+        try:
+            text = await self._read(meta, container)
+        except ApiError as error:
+            log.info("the log of %s cannot be read: %s", meta["name"], error)
+        except (TransportError, TimeoutError):
+            _put(self._later, run, now + RETRY_SECONDS)
+            return False
+        _put(self._kept, run, zlib.compress(text.encode()))
+        return True
 
     async def _read(self, meta: Object, container: Object) -> str:
         async with asyncio.timeout(SECONDS):
@@ -82,10 +96,11 @@ class PodLogs:
                 previous="terminated" not in container.get("state", {}),
             )
 
-    def _keep(self, run: Run, text: str) -> None:
-        self._kept[run] = zlib.compress(text.encode())
-        while len(self._kept) > KEPT:
-            self._kept.popitem(last=False)
+
+def _put(where: OrderedDict[Run, T], run: Run, value: T) -> None:
+    where[run] = value
+    while len(where) > KEPT:
+        where.popitem(last=False)
 
 
 def _run(pod: Object, container: Object) -> Run:

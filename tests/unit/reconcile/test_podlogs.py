@@ -144,11 +144,17 @@ async def test_a_refusal_is_no_failure_and_not_asked_for_again(
     assert len(kubelets.asked) == 1
 
 
-async def test_a_cut_is_no_failure_and_asked_for_again(api: Api, kubelets: Kubelets) -> None:
+async def test_a_cut_is_no_failure_and_asked_for_again_after_a_while(
+    api: Api, kubelets: Kubelets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(podlogs, "RETRY_SECONDS", 0.5)
     good, kubelets.fault = kubelets.fault, Fault(cut=True)
     logs = PodLogs(api)
     assert await logs.of([pod()]) == {}
-    kubelets.fault = good
+    kubelets.fault, asked = good, len(kubelets.asked)
+    assert await logs.of([pod()]) == {}
+    assert len(kubelets.asked) == asked, "not at each event"
+    await asyncio.sleep(0.6)
     assert "u" in await logs.of([pod()])
 
 
