@@ -23,6 +23,7 @@ UNKNOWN = "Unknown"
 LINE_LIMIT = 400
 GROUP_LIMIT = 120
 _OUTLINED = 3
+_SIGNALS = 128
 
 
 @dataclass(frozen=True)
@@ -64,12 +65,33 @@ def diagnose(log: Iterable[str], exit_code: int | None = None, reason: str = "")
     ended = _by_ending(exit_code, reason)
     if ended is not None and reason in ended.reasons:
         return _plain(ended)
-    hits = list(_hits(lines))
-    if hits:
-        return _told(_best(hits), facts.read(line.text for line in lines))
-    if ended is not None:
+    best, rest = _root(lines)
+    if best is not None:
+        return _told(best, facts.read(line.text for line in lines))
+    if ended is not None and (_by_signal(exit_code) or not _strange(rest)):
         return _plain(ended)
-    return _unknown(lines, exit_code)
+    return _unknown(rest, exit_code)
+
+
+def _by_signal(exit_code: int | None) -> bool:
+    # Whatever was raised before, no exception ends a process so.
+    return exit_code is not None and exit_code > _SIGNALS
+
+
+def _root(lines: Sequence[LogLine]) -> tuple[_Hit | None, Sequence[LogLine]]:
+    """The hit that is the cause, and the lines that no signature has met."""
+    hits = list(_hits(lines))
+    best = _best(hits)
+    met = {id(hit.line) for hit in hits}
+    rest = [line for line in lines if id(line) not in met]
+    if best is not None and best.cause.rank is Rank.CONSEQUENCE and _strange(rest):
+        # Of what? An exception that no signature knows is nearer to the cause.
+        best = None
+    return best, rest
+
+
+def _strange(lines: Sequence[LogLine]) -> bool:
+    return bool(loglines.telling(loglines.unserved(lines)))
 
 
 def _by_ending(exit_code: int | None, reason: str) -> KnownCause | None:
@@ -101,8 +123,10 @@ def _hit(cause: KnownCause, line: LogLine, before: Sequence[LogLine]) -> _Hit | 
     return None
 
 
-def _best(hits: Sequence[_Hit]) -> _Hit:
+def _best(hits: Sequence[_Hit]) -> _Hit | None:
     """Of the first cause of the lowest rank, the line that tells most: signatures go from exact to vague."""
+    if not hits:
+        return None
     cause = min(hits, key=lambda hit: hit.cause.rank).cause
     return min(
         (hit for hit in hits if hit.cause is cause),

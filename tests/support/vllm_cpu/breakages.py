@@ -246,6 +246,8 @@ BREAKAGES: tuple[Breakage, ...] = (
     Breakage("bad-json", "InvalidArguments", whole, ("--hf-overrides={",)),
     Breakage("bad-tool-parser", "InvalidArguments", whole,
              ("--enable-auto-tool-choice", "--tool-call-parser=nosuch")),
+    Breakage("tool-parser-misfit", "InvalidArguments", whole,
+             ("--enable-auto-tool-choice", "--tool-call-parser=llama3_json")),
     Breakage("tool-choice-alone", "InvalidArguments", whole, ("--enable-auto-tool-choice",)),
     Breakage("bad-chat-template", "InvalidArguments", whole, ("--chat-template=/no/such.jinja",)),
     Breakage("bad-attention-backend", "InvalidArguments", whole,

@@ -226,6 +226,12 @@ def test_the_first_to_fail_is_named_and_not_those_that_it_took_along() -> None:
     assert diagnose(log[3:]).cause == "EngineKilled"
 
 
+def test_what_follows_from_an_unknown_failure_is_not_its_cause() -> None:
+    strange = "FrobnicationError: the flux is out of range"
+    verdict = diagnose([strange, "ConnectionResetError: [Errno 104] Connection reset by peer"])
+    assert (verdict.cause, verdict.evidence) == (UNKNOWN, strange)
+
+
 def test_what_was_survived_is_no_cause() -> None:
     served = "INFO:     Application startup complete."
     assert diagnose([OOM, served]).cause == UNKNOWN
@@ -319,6 +325,12 @@ def test_a_log_without_a_failure_says_so(lines: Sequence[str], said: str) -> Non
 )
 def test_without_a_log_the_exit_tells(code: int, reason: str, cause: str) -> None:
     assert diagnose([], code, reason).cause == cause
+
+
+def test_a_signal_tells_more_than_an_unknown_exception_and_that_more_than_another_code() -> None:
+    strange = "FrobnicationError: no"
+    assert diagnose([strange], 139, "Error").cause == "NativeCrash"
+    assert diagnose([strange], 2, "Error").evidence == strange
 
 
 def test_a_log_tells_more_than_an_exit_code_and_the_kernel_more_than_a_log() -> None:

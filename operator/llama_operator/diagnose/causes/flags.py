@@ -52,6 +52,11 @@ ARGUMENTS = KnownCause(
         Signature(
             r"invalid (?:tool call|reasoning) parser: (?P<value>\S+)", "vLLM has no parser {value}."
         ),
+        # recorded: tool-parser-misfit
+        Signature(
+            r"--tool-call-parser (?P<value>\S+) cannot be used with the tokenizer",
+            "The parser {value} is for another tokenizer than the model's.",
+        ),
         Signature(
             r"(?:Type|Value)Error: Error: (?P<what>--.+)", "vLLM refuses its arguments: {what}."
         ),
