@@ -29,7 +29,7 @@ from llama_weights.task import Task
 BUFFER = 1 << 20
 # All connections together have no more than twice this in buffers, and unrecorded on the disk.
 AT_RISK = 32 << 20
-JOURNAL_SECONDS = 1.0
+JOURNAL_SECONDS = 0.25
 _TRIES = 100
 _GRACE, _STUCK = 5.0, 0.2
 

@@ -40,7 +40,7 @@ class Journal:
 
     def open(self) -> Ranges:
         """Start or go on; the ranges that can be trusted."""
-        found = self._read()
+        found = self.read()
         spans = [f"{start} {end}" for start, end in found]
         lines = [self._header(), *spans, f"sync {len(spans)}\n"]
         self.count = len(spans)
@@ -49,6 +49,19 @@ class Journal:
         write_durably(self._path, data)
         self._descriptor, self._end = open_new(self._path), len(data)
         return found
+
+    def read(self) -> Ranges:
+        """The ranges that can be trusted, as they lie on the disk; changes nothing."""
+        lines = self._lines()
+        if not lines:
+            return Ranges()
+        try:
+            header = json.loads(lines[0])
+            same = (header["digest"], header["size"]) == (self._file.digest, self._file.size)
+            alive = bool(boot_id()) and header["boot"] == boot_id()
+        except (ValueError, KeyError, TypeError):
+            return Ranges()
+        return _replay(lines[1:], self._file.size, trust_all=alive) if same else Ranges()
 
     def add(self, start: int, end: int) -> None:
         """Bytes [start, end) have been written."""
@@ -78,18 +91,6 @@ class Journal:
     def _header(self) -> str:
         file = self._file
         return json.dumps({"digest": file.digest, "size": file.size, "boot": boot_id()})
-
-    def _read(self) -> Ranges:
-        lines = self._lines()
-        if not lines:
-            return Ranges()
-        try:
-            header = json.loads(lines[0])
-            same = (header["digest"], header["size"]) == (self._file.digest, self._file.size)
-            alive = bool(boot_id()) and header["boot"] == boot_id()
-        except (ValueError, KeyError, TypeError):
-            return Ranges()
-        return _replay(lines[1:], self._file.size, trust_all=alive) if same else Ranges()
 
     def _lines(self) -> list[str]:
         with contextlib.suppress(OSError):

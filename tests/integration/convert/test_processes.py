@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +16,8 @@ from random import Random
 import pytest
 from tests.support.models import metashards
 from tests.support.models.metashards import Sizes
+
+from llama_weights.state import State
 
 SIZES = Sizes(hidden=2048, layers=1, heads=16, kv_heads=4, inner=5632, vocabulary=16384)
 MEBIBYTE = 1 << 20
@@ -50,23 +54,41 @@ def finished(process: subprocess.Popen[str]) -> str:
     "kills", [20, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(1200)])]
 )
 def test_killed_at_random_and_resumed(tmp_path: Path, checkpoint: Path, kills: int) -> None:
-    began = time.monotonic()
-    expected = finished(start(checkpoint, tmp_path / "whole"))
-    seconds, random = time.monotonic() - began, Random(3)  # noqa: S311
-    kept = 0
-    for _ in range(kills):
-        process = start(checkpoint, tmp_path / "out")
-        time.sleep(random.uniform(0.15, 0.7) * seconds)
+    out, chance = tmp_path / "out", Random(3)  # noqa: S311
+    digest = finished(start(checkpoint, tmp_path / "whole"))
+    expected = {path.name: path.read_bytes() for path in (tmp_path / "whole").iterdir()}
+    total = sum(map(len, expected.values()))
+    killed, longest, before = 0, 0, dict[str, int]()
+    while killed < kills:
+        process, enough = start(checkpoint, out), chance.uniform(0, total / 2)
+        while process.poll() is None and written(process.pid) < enough:
+            time.sleep(0.002)
+        if process.poll() is not None:
+            assert finished(process) == digest
+            shutil.rmtree(out)
+            before = {}
+            continue
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        kept = max(kept, len(list((tmp_path / "out").glob("*.safetensors"))))
-    assert finished(start(checkpoint, tmp_path / "out")) == expected
-    assert kept, "no run came far enough to keep anything"
-    for path in (tmp_path / "whole").iterdir():
-        assert (tmp_path / "out" / path.name).read_bytes() == path.read_bytes()
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        path.name for path in (tmp_path / "whole").iterdir()
-    }
+        killed += 1
+        named = {path.name: path for path in out.glob("*") if path.is_file()}
+        assert all(path.read_bytes() == expected[name] for name, path in named.items())
+        assert "manifest.json" not in named or named.keys() == expected.keys()
+        vouched = {name for name, _ in State(out).ledger()}
+        weights = {name: path.stat().st_ino for name, path in named.items() if name in vouched}
+        assert before.items() <= weights.items(), "what was finished is not done again"
+        before, longest = weights, max(longest, len(weights))
+    assert finished(start(checkpoint, out)) == digest
+    assert longest > 2, "no run came far enough to keep anything"
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == expected
+
+
+def written(pid: int) -> int:
+    """Bytes that a process has given to the kernel to write; 0 when it has ended."""
+    with contextlib.suppress(OSError):
+        lines = Path(f"/proc/{pid}/io").read_text().splitlines()
+        return int(dict(line.split(": ") for line in lines)["wchar"])
+    return 0
 
 
 def test_a_signal_ends_it_and_the_next_run_goes_on(tmp_path: Path, checkpoint: Path) -> None:
