@@ -12,7 +12,7 @@ from tests.cli.conftest import Run, process
 from tests.unit.diagnose.samples import DATA
 
 LOG = DATA / "recorded" / "kv-cache-too-small.log"
-HEALTHY = DATA / "recorded" / "tensor-missing.log"
+HEALTHY = DATA / "healthy" / "bad-requests-end.log"
 
 
 def test_the_document_is_cause_evidence_explanation_and_fix(llamactl: Run) -> None:

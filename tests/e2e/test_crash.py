@@ -53,9 +53,7 @@ def test_a_loader_that_the_image_lacks_is_named_in_degraded(stack: Stack) -> Non
     cluster.kubectl("apply", "-f", "-", input=json.dumps(manifest("--load-format=tensorizer")))
     try:
         wait_for(lambda: _crashed(stack), CRASH_SECONDS, "vLLM to end", every=0.5)
-        since = time.monotonic()
         found = wait_for(lambda: _degraded(stack), VERDICT_SECONDS, stack.log(OPERATOR)[-2000:])
-        print(f"named {time.monotonic() - since:.1f} s after the end")
         assert found["reason"] == "LoadFormatUnavailable"
         assert "The image has no tensorizer." in found["message"]
         assert "Remove --load-format from spec.engine.args" in found["message"]

@@ -219,6 +219,8 @@ BREAKAGES: tuple[Breakage, ...] = (
              ("--tensor-parallel-size=2", "--load-format=dummy")),
     Breakage("pp-more-than-layers", "InvalidPipelineParallelSize", whole,
              ("--pipeline-parallel-size=3",)),
+    Breakage("pp-eager", "InvalidPipelineParallelSize", whole, ("--pipeline-parallel-size=2",),
+             exit_code=0, after=ask),
     Breakage("tp2-auto-bind-1numa", "NumaNodesTooFew", whole, ("--tensor-parallel-size=2",),
              {"VLLM_CPU_OMP_THREADS_BIND": "auto"}),
     Breakage("max-model-len-too-big", "InvalidMaxModelLen", whole, ("--max-model-len=4096",)),
