@@ -33,7 +33,7 @@ CONTEXT = KnownCause(
 FREE = KnownCause(
     "InsufficientMemory",
     "Less memory is free than vLLM is to take.",
-    "See what else uses the card; else lower spec.sizing.gpuMemoryUtilization, spec.sizing.maxModelLen "
+    "See what else uses the card, or lower spec.sizing.gpuMemoryUtilization, spec.sizing.maxModelLen "
     "or spec.sizing.maxNumSeqs, or give the replica more or larger GPUs.",
     (
         # source: v1/worker/utils.py
