@@ -38,15 +38,16 @@ class Wish:
 
 def fetch(wish: Wish, source: Source, meter: Meter, patience: Patience) -> Manifest:
     """The manifest of the complete copy. Raises WeightsError; what has come is kept."""
+    state = State(wish.directory)
     with volume.guarded(wish.directory):
         found = complete(wish.directory, source)
     if found:
         meter.total = found.total
         meter.add(found.total, resumed=True)
+        state.sweep(patience.stop)
         return found
     files = source.wanted()
     meter.total = sum(file.size for file in files)
-    state = State(wish.directory)
     volume.check_space(wish.directory, meter.total - _held(state, files))
     try:
         with Lock(state.lock, wish.lock_ttl, patience.stop) as lock:

@@ -46,16 +46,22 @@ class Lock:
 
     def __enter__(self) -> Lock:
         self._descriptor = self._open()
-        self._write()
+        try:
+            self._write()
+        except BaseException:
+            os.close(self._descriptor)
+            raise
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._released.set()
         self._thread.join()
-        with guarded(self._path):
-            if self._content().get("nonce") == self._nonce:
-                self._path.unlink(missing_ok=True)
+        try:
+            with guarded(self._path):
+                if self._content().get("nonce") == self._nonce:
+                    self._path.unlink(missing_ok=True)
+        finally:
             os.close(self._descriptor)
 
     def still_ours(self) -> None:

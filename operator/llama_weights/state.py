@@ -11,13 +11,15 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from llama_weights import manifest, volume
-from llama_weights.errors import VerifyError
+from llama_weights.errors import VerifyError, WeightsError
 from llama_weights.files import MANIFEST, STATE_DIRECTORY, RemoteFile, unsafe
+from llama_weights.lock import Lock
 from llama_weights.manifest import Entry
 
 LOCK, _PLAN, _LEDGER = "lock", "plan.json", "ledger.jsonl"
@@ -91,9 +93,20 @@ class State:
         return made
 
     def tidy(self) -> None:
-        """Under the lock: forget a fetch that has not brought a single byte."""
-        if not any(self.path.glob("*.part")) and not _holds_files(self.directory):
+        """Under the lock: forget a fetch that is over, or has not brought a single byte."""
+        brought = any(self.path.glob("*.part")) or _holds_files(self.directory)
+        if self._published() or not brought:
             self._clear(())
+
+    def sweep(self, stop: threading.Event) -> None:
+        """Of a complete copy: clear away what a Job has left that died after its last file.
+
+        That is no reason to fail: the copy may be mounted read-only by now.
+        """
+        if self.path.is_dir():
+            with contextlib.suppress(WeightsError), Lock(self.lock, stop=stop):
+                self.tidy()
+            self.leave()
 
     def leave(self) -> None:
         """Without the lock: remove the directories if they are empty."""

@@ -91,6 +91,7 @@ def _converted(order: Order, work: _Work, meter: Meter, stop: threading.Event) -
     found = _complete(state.directory, work)
     if found:
         meter.add(found.total, resumed=True)
+        state.sweep(stop)
         return found
     volume.check_space(state.directory, meter.total - _held(state, work))
     try:
