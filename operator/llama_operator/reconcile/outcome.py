@@ -53,7 +53,8 @@ def _again(view: WeightsView, job: Object, decision: WeightsDecision) -> None:
     conditions = job.get("status", {}).get("conditions", ())
     over = max((c.get("lastTransitionTime", "") for c in conditions), default="")
     since = datetime.fromisoformat(over) if over else view.world.now
-    left = RETRY_SECONDS - (view.world.now - since).total_seconds()
+    # Told by the clock of another machine, which may be ahead of this one.
+    left = min(RETRY_SECONDS, RETRY_SECONDS - (view.world.now - since).total_seconds())
     if left <= 0:
         decision.actions.append(delete(job))
     else:

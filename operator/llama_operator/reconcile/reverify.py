@@ -29,7 +29,8 @@ def judge(view: WeightsView, decision: WeightsDecision) -> None:
     if not since:  # published by a version that did not write it down
         decision.facts["lastVerifiedAt"] = stamp(view.world.now)
         return
-    left = period - (view.world.now - datetime.fromisoformat(since)).total_seconds()
+    # No longer than a period, also where the clock was ahead when it was written down.
+    left = min(period, period - (view.world.now - datetime.fromisoformat(since)).total_seconds())
     if left > 0:
         decision.again(left)
         return

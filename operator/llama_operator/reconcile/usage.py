@@ -28,7 +28,9 @@ def judge(view: WeightsView, decision: WeightsDecision) -> None:
 
 
 def _unused(view: WeightsView, decision: WeightsDecision) -> None:
-    since = view.status.get("unusedSince") or stamp(view.world.now)
+    now = stamp(view.world.now)
+    # A clock that was ahead and went back must not hold a copy for as long as it was ahead.
+    since = min(view.status.get("unusedSince") or now, now)
     decision.facts["unusedSince"] = since
     retention = view.spec.retention
     if retention is None or retention.policy != "Delete" or not view.status.get("unusedSince"):

@@ -78,6 +78,7 @@ class FakeClock:
     def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
         self._start = start
         self._elapsed = 0.0
+        self._stepped = 0.0
         self._order = itertools.count()
         self._timers: list[tuple[float, int, _FakeTimer]] = []
 
@@ -86,8 +87,12 @@ class FakeClock:
         return self._elapsed
 
     def now(self) -> datetime:
-        """Start plus what was advanced."""
-        return self._start + timedelta(seconds=self._elapsed)
+        """Start plus what was advanced and stepped."""
+        return self._start + timedelta(seconds=self._elapsed + self._stepped)
+
+    def step(self, seconds: float) -> None:
+        """Set the wall clock forward or back, as NTP or an administrator does."""
+        self._stepped += seconds
 
     def call_later(self, delay: float, call: Callable[[], None]) -> Timer:
         """Plan for a later `advance`."""
