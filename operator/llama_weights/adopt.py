@@ -150,8 +150,9 @@ def _check_tensors(directory: Path, files: list[RemoteFile]) -> None:
 
 def _weight_map(index: Path) -> Mapping[str, Any]:
     try:
-        return dict(json.loads(index.read_bytes())["weight_map"])
-    except (ValueError, KeyError, TypeError, RecursionError):
+        found = json.loads(index.read_bytes())["weight_map"].items()
+        return dict(found)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise VerifyError("FilesMissing", f"{INDEX} has no weight_map", field=FIELD) from None
 
 
