@@ -22,11 +22,27 @@ class Group:
     """A memory cgroup of this test's own, v1 or v2."""
 
     def __init__(self, limit: int) -> None:
-        root = _V1 if (_V1 / "memory.limit_in_bytes").exists() else _V2
+        """Raises OSError where this machine does not let us make one."""
+        self._v1 = (_V1 / "memory.limit_in_bytes").exists()
+        root = _V1 if self._v1 else _V2
+        if not self._v1 and "memory" not in (root / "cgroup.subtree_control").read_text().split():
+            (root / "cgroup.subtree_control").write_text("+memory")
         self.path = root / f"llama-test-{os.getpid()}-{time.monotonic_ns()}"
         self.path.mkdir()
-        self._v1 = root is _V1
-        (self.path / ("memory.limit_in_bytes" if self._v1 else "memory.max")).write_text(str(limit))
+        try:
+            self._limit(limit)
+        except OSError:
+            self.path.rmdir()
+            raise
+
+    def _limit(self, limit: int) -> None:
+        # v1 counts memory and swap together, v2 swap alone; without swap there is no such file.
+        name, swap = ("memory.max", "memory.swap.max")
+        if self._v1:
+            name, swap = ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes")
+        (self.path / name).write_text(str(limit))
+        if (self.path / swap).exists():
+            (self.path / swap).write_text(str(limit if self._v1 else 0))
 
     def run(self, command: list[str]) -> subprocess.Popen[str]:
         """Start a program inside it."""
@@ -51,7 +67,7 @@ def group(request: pytest.FixtureRequest) -> Iterator[Group]:
     try:
         made = Group(request.param)
     except OSError as error:
-        pytest.skip(f"no memory cgroup can be made here: {error}")
+        pytest.skip(f"neither a v1 nor a v2 memory cgroup can be made here: {error}")
     yield made
     made.path.rmdir()
 

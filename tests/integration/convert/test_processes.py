@@ -105,6 +105,25 @@ def test_a_signal_ends_it_and_the_next_run_goes_on(tmp_path: Path, checkpoint: P
     assert command("convert", checkpoint, tmp_path / "out").returncode == 0
 
 
+def test_a_second_conversion_into_one_directory_waits_its_turn(
+    tmp_path: Path, checkpoint: Path
+) -> None:
+    out = tmp_path / "out"
+    first = start(checkpoint, out)
+    while first.poll() is None and written(first.pid) < MEBIBYTE:
+        time.sleep(0.002)
+    first.send_signal(signal.SIGSTOP)
+    try:
+        second = command("convert", checkpoint, out)
+    finally:
+        first.send_signal(signal.SIGCONT)
+    said = json.loads(second.stdout.splitlines()[-1])
+    assert (second.returncode, said["reason"]) == (75, "Locked")
+    assert str(first.pid) in said["message"]
+    digest = finished(first)
+    assert finished(start(checkpoint, out)) == digest
+
+
 def test_memory_does_not_grow_with_the_tensors(tmp_path: Path, checkpoint: Path) -> None:
     process, peak = start(checkpoint, tmp_path / "out"), 0
     while process.poll() is None:
