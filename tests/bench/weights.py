@@ -160,31 +160,43 @@ def _theirs(directory: Path, port: int) -> Run:
     return found
 
 
-def converting(directory: Path, name: str, layers: int) -> list[bool]:
-    """Convert against a copy of the same bytes."""
+def converting(directory: Path, name: str, layers: int, rounds: int) -> list[bool]:
+    """Convert against copies of the same bytes before and after; the median is judged."""
     shape = SHAPES[name]
     source = write(directory / shape.model, shape, layers)
     total = sum(path.stat().st_size for path in source.iterdir())
-    limits.forget_pages()
-    copied = limits.copying(source, directory / "copied")
-    limits.forget_pages()
-    out = directory / "converted"
-    command = [sys.executable, "-m", "llama_weights", "convert", str(source), str(out)]
-    run = timed([*command, f"--model={shape.model}"])
-    shutil.rmtree(out)
+    turns = []
+    before = _copied(source)
+    for number in range(1, rounds + 1):
+        run = _converted(source, shape.model)
+        after = _copied(source)
+        copied = statistics.harmonic_mean([before, after])
+        turns.append((total / run.seconds / copied, run.resident))
+        say(f"round {number}: cp and fsync", copied / MIB, f"MiB/s of {total / GIB:.1f} GiB")
+        unit = f"MiB/s, {run.resident / MIB:.0f} MiB resident"
+        say(f"round {number}: convert", total / run.seconds / MIB, unit)
+        before = after
     shutil.rmtree(source)
-    ratio = total / run.seconds / copied
-    say(f"{name}: cp and fsync", copied / MIB, f"MiB/s of {total / GIB:.1f} GiB")
-    say(
-        f"{name}: convert",
-        total / run.seconds / MIB,
-        f"MiB/s, {run.resident / MIB:.0f} MiB resident",
-    )
+    ratios, residents = zip(*turns, strict=True)
     bound = shape.largest + 512 * MIB
     return [
-        judged(f"{name}: convert / cp", ratio, CONVERT_RATIO),
-        judged(f"{name}: (largest tensor + 512 MiB) / resident", bound / run.resident, 1.0),
+        judged(f"{name}: convert / cp", statistics.median(ratios), CONVERT_RATIO),
+        judged(f"{name}: (largest tensor + 512 MiB) / resident", bound / max(residents), 1.0),
     ]
+
+
+def _copied(source: Path) -> float:
+    limits.forget_pages()
+    return limits.copying(source, source.with_name("copied"))
+
+
+def _converted(source: Path, model: str) -> Run:
+    limits.forget_pages()
+    out = source.with_name("converted")
+    command = [sys.executable, "-m", "llama_weights", "convert", str(source), str(out)]
+    found = timed([*command, f"--model={model}"])
+    shutil.rmtree(out)
+    return found
 
 
 def say(what: str, value: float, unit: str) -> None:
@@ -203,7 +215,7 @@ def main() -> int:
     """Exit status 1 when a figure is missed."""
     parser = argparse.ArgumentParser(prog="make bench-weights", description=__doc__)
     parser.add_argument("--gib", type=float, default=8.0, help="size of the fetch")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of the fetch")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each")
     parser.add_argument("--layers", type=int, default=8, help="layers of the checkpoints")
     parser.add_argument("--only", choices=("fetch", "convert"))
     parser.add_argument("--dir", type=Path, help="where to write; default: the temporary directory")
@@ -215,7 +227,7 @@ def main() -> int:
             passed += fetching(Path(scratch), int(options.gib * GIB), options.rounds)
         for name in SHAPES if options.only != "fetch" else ():
             print(f"convert, {name}, {options.layers} layers", flush=True)
-            passed += converting(Path(scratch), name, options.layers)
+            passed += converting(Path(scratch), name, options.layers, options.rounds)
     return 0 if all(passed) else 1
 
 
