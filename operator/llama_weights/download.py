@@ -30,6 +30,7 @@ BUFFER = 1 << 20
 # All connections together have no more than twice this in buffers, and unrecorded on the disk.
 AT_RISK = 32 << 20
 JOURNAL_SECONDS = 0.25
+HASHERS = min(4, os.cpu_count() or 1)
 _TRIES = 100
 _GRACE, _STUCK = 5.0, 0.2
 
@@ -58,11 +59,10 @@ class Download:
 
     def run(self, parts: Sequence[Part]) -> list[Entry]:
         """Raises the first failure, with all finished ranges kept for the next run."""
-        self._schedule = Schedule(
-            parts, self._connections, self._started, self._source.largest_range
-        )
+        largest = self._source.largest_range
+        self._schedule = Schedule(parts, self._connections, self._started, largest, HASHERS)
         threads = [self._thread(self._fetch) for _ in range(self._connections)]
-        hashers = [self._thread(self._hash) for _ in range(min(4, os.cpu_count() or 1))]
+        hashers = [self._thread(self._hash) for _ in range(HASHERS)]
         try:
             while not self._schedule.wait(0.5):
                 if self._patience.stop.is_set():

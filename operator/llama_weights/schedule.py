@@ -1,9 +1,10 @@
 """Which range is fetched next.
 
-A few files are under way at once, so that their hashes keep several cores busy; within them the
-file with the fewest open connections is served first, in order, because a hash needs the bytes
-from the front. Ranges are large enough that a round trip costs little, and what they have
-already brought counts after a crash (see part), so their size is no loss. When nothing is left to
+As many files are under way as there are hashers; within them the file with the fewest open
+connections is served first, in order, because a hash needs the bytes from the front. Bytes that
+come long before their hash does are read from the disk again where a pod has little memory for
+pages, and that takes from the writes of a volume whose speed is bought. Ranges are large enough that
+a round trip costs little, and what they have brought counts after a crash (see part). When nothing is left to
 hand out, an idle connection becomes the spare of a straggler (see task).
 """
 
@@ -19,7 +20,6 @@ from llama_weights.errors import Interrupted, WeightsError
 from llama_weights.part import Part
 from llama_weights.task import Task
 
-WIDTH = 4
 # A straggler: this many times slower than the median, after so many seconds; per file so often.
 SLOWER, PATIENCE, MOST_SPARES = 4.0, 2.0, 8
 SMALLEST = 8 << 20
@@ -36,8 +36,10 @@ class Schedule:
         connections: int,
         started: Callable[[Part], None],
         largest: int,
+        width: int = 1,
     ) -> None:
-        self._largest = largest
+        """`largest`: bytes of a range; `width`: files that ranges are handed out of at once."""
+        self._largest, self._width = largest, width
         self._waiting = deque(parts)
         self._connections = connections
         self._started = started
@@ -116,14 +118,17 @@ class Schedule:
 
     def _take(self) -> Task | None:
         self._active = [part for part in self._active if part.pending or part.in_flight]
-        while len(self._active) < WIDTH and self._waiting:
+        while len(self._open()) < self._width and self._waiting:
             self._activate(self._waiting.popleft())
-        open_parts = [part for part in self._active if part.pending]
-        if not open_parts:
+        if not self._open():
             return self._spare()
-        part = min(open_parts, key=lambda each: each.in_flight)
+        part = min(self._open(), key=lambda each: each.in_flight)
         start, end = part.pending.pop(0)
         return self._handed_out(Task(part, start, end, part.whole))
+
+    def _open(self) -> list[Part]:
+        """Files of which something is to be handed out."""
+        return [part for part in self._active if part.pending]
 
     def _handed_out(self, task: Task) -> Task:
         task.part.in_flight += 1

@@ -1,7 +1,7 @@
 """A checkpoint on a Hugging Face-compatible hub: its commit, its files, ranges of them.
 
 Every file is resolved once and its CDN address kept for all its ranges, because hubs count
-resolves (the 12,000 ranges of a 405B would exceed every limit); the address is asked for anew
+resolves (the 25,000 ranges of a 405B would exceed every limit); the address is asked for anew
 when it has expired.
 """
 
@@ -44,7 +44,7 @@ class Checkpoint:
     """One repository at one commit. Thread-safe."""
 
     format = "safetensors"
-    largest_range = 64 << 20
+    largest_range = 32 << 20
 
     def __init__(self, client: Client, repo: str, commit: str) -> None:
         self._client = client
