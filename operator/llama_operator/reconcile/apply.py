@@ -107,6 +107,8 @@ class Applier:
             await self._write(obj, force=False)
         elif not owned(live, self._owner.uid):
             return self._not_owned(live, obj["kind"], meta["name"])
+        elif obj["kind"] == "ControllerRevision":
+            _expect_same(obj, live)
         elif outdated(obj, live):
             found = live["metadata"]
             await self._write(obj, uid=found["uid"], resourceVersion=found["resourceVersion"])
@@ -201,6 +203,16 @@ class Applier:
         await self._api.apply(
             resources.WEIGHTS, obj, manager=labels.PROGRESS_MANAGER, subresource="status"
         )
+
+
+def _expect_same(made: Object, kept: Object) -> None:
+    """What was written down stands; a decision that would have it otherwise has not seen it.
+
+    Raises Conflict, which is retried with what the cache shows by then.
+    """
+    if made["data"] != kept.get("data"):
+        name = made["metadata"]["name"]
+        raise Conflict(409, "Conflict", f"ControllerRevision {name} was written down already")
 
 
 def _not_owned(kind: str, name: str) -> Failure:

@@ -61,9 +61,14 @@ def name_of(view: DeploymentView) -> str:
 
 
 def make(view: DeploymentView, serving: Serving) -> Object:
-    """The ControllerRevision of a spec that has none yet."""
+    """The ControllerRevision of a spec that has none yet.
+
+    Numbered by the spec's generation, so that a cache that does not show the older ones yet gives
+    no number twice.
+    """
     numbers = [int(obj.get("revision", 0)) for obj in _of(view)]
-    number = max(numbers, default=0) + 1
+    generation = int(view.raw["metadata"].get("generation", 0))
+    number = max(generation, max(numbers, default=0) + 1)
     return revision.controller_revision(serving, name_of(view), number, revision.content(serving))
 
 

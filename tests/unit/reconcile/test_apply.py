@@ -106,6 +106,21 @@ def test_our_own_child_that_the_cache_does_not_show_yet_is_not_written_again() -
     assert memory.writes == 0
 
 
+def revision(number: int = 1, template: str = "a") -> Object:
+    meta = metadata(OWNER, "web-1", "revision")
+    obj: Object = {"apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": meta}
+    return stamped({**obj, "revision": number, "data": {"template": template}})
+
+
+def test_what_was_written_down_stands_whatever_a_late_decision_says() -> None:
+    memory = Memory([revision()])
+    assert run(memory, Apply(revision(number=2))) is None
+    with pytest.raises(Conflict):
+        run(memory, Apply(revision(template="b")))
+    assert memory.objects[("ControllerRevision", "web-1")]["data"] == {"template": "a"}
+    assert memory.writes == 0
+
+
 def test_a_namesake_of_a_cached_child_is_not_written_to() -> None:
     memory = Memory([strangers()])
     with pytest.raises(Conflict):

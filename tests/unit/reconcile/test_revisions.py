@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -144,6 +145,22 @@ def test_history_is_kept_up_to_its_limit_the_oldest_goes_first() -> None:
     deleted = [action for action in decide(fewer).actions if isinstance(action, Delete)]
     assert len(deleted) == 5
     assert revisions.name_of(fewer) not in {action.name for action in deleted}
+
+
+def test_a_cache_that_lags_behind_gives_no_number_twice() -> None:
+    numbers = []
+    for generation in (1, 2):
+        view = seen(spec={"engine": {"args": [f"--seed={generation}"]}})
+        view.raw["metadata"]["generation"] = generation
+        numbers += [
+            obj["revision"] for obj in applied(decide(view)) if obj["kind"] == revisions.KIND
+        ]
+    assert numbers == [1, 2]
+
+
+def test_what_is_written_down_reads_back_the_same() -> None:
+    (made_now, *_) = applied(decide(seen()))
+    assert json.loads(json.dumps(made_now)) == made_now
 
 
 def test_a_revision_of_another_version_is_not_believed() -> None:
