@@ -51,7 +51,13 @@ class QueueMachine(RuleBasedStateMachine):
             return
         due = self.clock.monotonic() + delay
         if key in self.due:
-            due, priority = min(due, self.due[key][0]), max(priority, self.due[key][1])
+            planned, least = self.due[key]
+            priority = max(priority, least)
+            if planned <= due:
+                self.due[key] = (planned, priority)
+                return
+            # Of those due at once, the one whose time was set first comes first.
+            del self.due[key]
         self.due[key] = (due, priority)
 
     @rule(key=KEYS, priority=PRIORITIES)
