@@ -73,7 +73,9 @@ def build(config: Config, api: Api, metrics: Metrics) -> Manager:
         metrics.queue.observe(controller.queue)
     watch(manager, caches, servers, weights)
     FleetCollector(caches.deployments.store, caches.weights.store, metrics.registry)
-    caches.pods.add_handler(ColdStarts(metrics.registry).seen)
+    starts = ColdStarts(metrics.registry)
+    caches.pods.add_handler(starts.seen)
+    caches.deployments.add_handler(starts.told)
     return manager
 
 

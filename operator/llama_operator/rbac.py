@@ -25,7 +25,9 @@ TABLE: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("batch", ("jobs",), _OWN),
     ("", ("services", "persistentvolumeclaims", "serviceaccounts"), _OWN),
     ("", ("secrets",), ("get", "create")),
-    ("", ("pods", "nodes"), _READ),
+    ("", ("nodes",), _READ),
+    # A start that hangs is begun anew.
+    ("", ("pods",), (*_READ, "delete")),
     # Why a server ended stands in its log.
     ("", ("pods/log",), ("get",)),
     ("networking.k8s.io", ("networkpolicies",), _OWN),

@@ -60,6 +60,8 @@ def test_a_real_model_answers_and_leaves_nothing_but_its_weights(stack: Stack) -
         assert "Paris" in ask(port, key, SMOLLM2, QUESTION)
         with pytest.raises(openai.AuthenticationError):
             ask(port, "sk-wrong", SMOLLM2, QUESTION)
+    observed = stack.get("llama", "smollm2", NAMESPACE)["status"]["observed"]
+    assert observed["vllmVersion"].startswith("0.32.0")
     told = llamactl(stack, "complete", "smollm2", "San Francisco is a", "--max-tokens", "8")
     assert told.returncode == 0, told.stderr
     assert told.stdout.strip()

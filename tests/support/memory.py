@@ -117,14 +117,23 @@ class Memory:
             self.trespasses.append(f"apply {live['kind']} {live['metadata']['name']}")
 
     async def delete(
-        self, resource: Resource, _namespace: str | None, name: str, *, uid: str | None = None
+        self,
+        resource: Resource,
+        _namespace: str | None,
+        name: str,
+        *,
+        uid: str | None = None,
+        resource_version: str | None = None,
+        grace_seconds: int | None = None,  # noqa: ARG002
     ) -> None:
-        """Delete; Conflict for another UID. What it controls goes with it."""
+        """Delete; Conflict for another UID or version. What it controls goes with it."""
         live = self.objects.get((resource.kind, name))
         if live is None:
             raise NotFound(404, "NotFound", name)
         if uid != live["metadata"]["uid"]:
             raise Conflict(409, "Conflict", "another uid")
+        if resource_version and resource_version != live["metadata"]["resourceVersion"]:
+            raise Conflict(409, "Conflict", "another version")
         if live["kind"] not in _NAMED and not _owners(live):
             self.trespasses.append(f"delete {live['kind']} {name}")
         self.writes += 1

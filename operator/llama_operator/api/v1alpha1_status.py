@@ -109,6 +109,33 @@ class PlanStatus(Model):
     )
 
 
+class ObservedStatus(Model):
+    """What a running engine has told of itself, beside what was planned."""
+
+    vllm_version: str | None = Field(default=None, description="Version of vLLM.", max_length=64)
+    kv_tokens: int | None = Field(
+        default=None, description="Tokens that its KV cache holds.", ge=0, json_schema_extra=INT64
+    )
+    max_model_len: int | None = Field(
+        default=None, description="Longest context that it serves, in tokens.", ge=1
+    )
+
+
+class ColdStartStatus(Model):
+    """How long a start took, in whole seconds by phase; of the slowest worker."""
+
+    pod: str | None = Field(default=None, description="The pod that started.", max_length=253)
+    scheduled_seconds: int | None = Field(
+        default=None, description="From its creation until it had a node.", ge=0
+    )
+    image_seconds: int | None = Field(
+        default=None, description="Until its container ran: volumes and image.", ge=0
+    )
+    load_seconds: int | None = Field(default=None, description="Loading weights.", ge=0)
+    compile_seconds: int | None = Field(default=None, description="torch.compile.", ge=0)
+    graphs_seconds: int | None = Field(default=None, description="Capturing CUDA graphs.", ge=0)
+
+
 class EndpointStatus(Model):
     """How to reach the servers."""
 
@@ -163,6 +190,12 @@ class LlamaDeploymentStatus(Model):
     weights: WeightsInUse | None = Field(default=None, description="The weights that are served.")
     plan: PlanStatus | None = Field(
         default=None, description="How one replica is laid out, and why."
+    )
+    observed: ObservedStatus | None = Field(
+        default=None, description="What the running engine has told of itself."
+    )
+    cold_start: ColdStartStatus | None = Field(
+        default=None, description="How the last start that was read went."
     )
     revision: RevisionStatus | None = Field(
         default=None, description="Which revision the servers are of."

@@ -47,6 +47,9 @@ class Delete:
     namespace: str
     name: str
     uid: str
+    # Then only in this version, and killed after so many seconds instead of the pod's own.
+    version: str = field(default="", compare=False)
+    grace_seconds: int | None = None
 
 
 @dataclass(frozen=True)

@@ -159,9 +159,16 @@ class Applier:
     async def _delete(self, action: Delete) -> None:
         resource = resources.BY_KIND[action.kind]
         try:
-            await self._api.delete(resource, action.namespace, action.name, uid=action.uid)
+            await self._api.delete(
+                resource,
+                action.namespace,
+                action.name,
+                uid=action.uid,
+                resource_version=action.version or None,
+                grace_seconds=action.grace_seconds,
+            )
         except (NotFound, Conflict):
-            return  # gone, or a namesake with another UID
+            return  # gone, or another than the one that was looked at
 
     async def _set_finalizer(self, action: SetFinalizer) -> None:
         meta: dict[str, Any] = {

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from llama_operator.api.conditions import Condition
 from llama_operator.api.reserved import reserved_args, reserved_env
-from llama_operator.reconcile import planning, reach, revisions
+from llama_operator.reconcile import planning, reach, revisions, stalls
 from llama_operator.reconcile.actions import (
     LEFTOVER_RETRY_SECONDS,
     Action,
@@ -20,7 +20,7 @@ from llama_operator.reconcile.actions import (
 )
 from llama_operator.reconcile.copies import copy_of, weights_condition
 from llama_operator.reconcile.ownership import converge, prune
-from llama_operator.reconcile.snapshot import DeploymentView, Object
+from llama_operator.reconcile.snapshot import FOLLOW_SECONDS, DeploymentView, Object
 from llama_operator.render import render, secret
 from llama_operator.render.inputs import Serving
 from llama_operator.render.weights import weights
@@ -43,6 +43,8 @@ class Decision:
     requeue_after: float | None = None
     # Name of the ControllerRevision that the servers are to be of.
     revision: str = ""
+    # Servers whose start hangs; to delete them is among the actions.
+    stalls: list[stalls.Stall] = field(default_factory=list)
 
 
 def decide(view: DeploymentView) -> Decision:
@@ -61,13 +63,21 @@ def decide(view: DeploymentView) -> Decision:
     if view.spec.paused or blocked:
         again = _poll_seconds(view) if blocked else None
         return Decision(judgement, condition, [], desired, blocked, again, name)
-    actions = [*_make_key(view), *_make_weights(view, judgement)]
-    if not ready:
-        return Decision(judgement, condition, actions, revision=name)
+    stuck = stalls.find(view)
+    actions = [*_make_key(view), *_make_weights(view, judgement), *(each.delete for each in stuck)]
+    if ready:
+        actions += [*converge(desired, view.children), *_spare(view, desired, name)]
+    return Decision(judgement, condition, actions, desired, None, _follow(view), name, stuck)
+
+
+def _spare(view: DeploymentView, desired: list[Object], revision: str) -> list[Action]:
     kinds = ("PodDisruptionBudget", "NetworkPolicy")
-    actions += [*converge(desired, view.children), *prune(desired, view.children, kinds)]
-    actions += revisions.spare(view, name)
-    return Decision(judgement, condition, actions, desired, revision=name)
+    return [*prune(desired, view.children, kinds), *revisions.spare(view, revision)]
+
+
+def _follow(view: DeploymentView) -> float | None:
+    """When to look at servers that start; nothing else tells that one is silent."""
+    return FOLLOW_SECONDS if view.starts else None
 
 
 def _desired(
@@ -171,4 +181,5 @@ def serving(view: DeploymentView, judgement: planning.Judgement) -> Serving:
         image=planning.engine_image(view.spec),
         vllm_version=planning.engine_version(view.spec),
         settings=view.world.settings,
+        measured_speed=view.measured_speed,
     )

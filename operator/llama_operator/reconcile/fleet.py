@@ -10,16 +10,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from itertools import pairwise
 from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from llama_operator.reconcile import coldstart
+
 Object = dict[str, Any]
 _OBJECT = ("namespace", "name")
-_PHASES = ("scheduled", "image", "startup")
 _SECONDS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 
 
@@ -53,7 +53,8 @@ class ColdStarts:
         self._seconds = Histogram(
             "llama_operator_cold_start_seconds",
             "Seconds of a server's start: until it was scheduled, until its container ran (volume "
-            "and image), until it answered.",
+            "and image), until it answered; of the last, what loading weights, compiling and "
+            "capturing graphs took.",
             ("phase",),
             buckets=_SECONDS,
             registry=registry,
@@ -61,40 +62,23 @@ class ColdStarts:
 
     def seen(self, _event: str, old: Object | None, new: Object | None) -> None:
         """A handler of the cache of pods: only a change from not ready to ready counts."""
-        if old is None or new is None or _ready_at(old) or not _ready_at(new):
+        if old is None or new is None or coldstart.ready_at(old) or not coldstart.ready_at(new):
             return
-        for phase, seconds in phases(new).items():
+        for phase, seconds in coldstart.phases(new).items():
             self._seconds.labels(phase).observe(seconds)
 
-
-def phases(pod: Object) -> dict[str, float]:
-    """Seconds by phase, of a server that has become ready without a restart; {} for others."""
-    component = pod["metadata"].get("labels", {}).get("app.kubernetes.io/component")
-    boxes = pod.get("status", {}).get("containerStatuses", ())
-    started = [box.get("state", {}).get("running", {}).get("startedAt") for box in boxes]
-    restarts = any(box.get("restartCount") for box in boxes)
-    moments = [
-        pod["metadata"].get("creationTimestamp"),
-        _since(pod, "PodScheduled"),
-        max(filter(None, started), default=None),
-        _ready_at(pod),
-    ]
-    if component != "server" or restarts or not all(moments):
-        return {}
-    times = [datetime.fromisoformat(str(each)) for each in moments]
-    found = [max(0.0, (after - before).total_seconds()) for before, after in pairwise(times)]
-    return dict(zip(_PHASES, found, strict=True))
+    def told(self, _event: str, old: Object | None, new: Object | None) -> None:
+        """A handler of the cache of deployments: a status that tells of another pod counts."""
+        was, now = _cold_start(old), _cold_start(new)
+        if old is None or not now or was.get("pod") == now["pod"]:
+            return
+        for phase in ("load", "compile", "graphs"):
+            if f"{phase}Seconds" in now:
+                self._seconds.labels(phase).observe(now[f"{phase}Seconds"])
 
 
-def _ready_at(pod: Object) -> str:
-    return _since(pod, "Ready")
-
-
-def _since(pod: Object, kind: str) -> str:
-    for each in pod.get("status", {}).get("conditions", ()):
-        if each["type"] == kind and each["status"] == "True":
-            return str(each.get("lastTransitionTime", ""))
-    return ""
+def _cold_start(obj: Object | None) -> Object:
+    return dict((obj or {}).get("status", {}).get("coldStart", {}))
 
 
 def _states(what: str, objects: list[Object]) -> Metric:

@@ -21,6 +21,8 @@ from llama_operator.reconcile.snapshot import (
     WeightsView,
     World,
 )
+from llama_operator.reconcile.startlogs import StartLogs
+from llama_operator.reconcile.template import of_template
 from llama_operator.render import secret
 from llama_operator.render.inputs import Settings
 from llama_operator.render.weights import weights_name
@@ -42,6 +44,7 @@ class Gatherer:
         self._settings = settings
         self._clock = clock
         self._logs = PodLogs(api)
+        self._starts = StartLogs(api, clock)
 
     def world(self) -> World:
         """What is the same for every object."""
@@ -63,14 +66,18 @@ class Gatherer:
         namespace, name = meta["namespace"], meta["name"]
         weights = self._caches.weights.store.get(namespace, weights_name(spec))
         pods = self._caches.pods_of("LlamaDeployment", namespace, name)
+        children = index(self._caches.children_of(meta["uid"]))
+        current = of_template(pods, children.get(("Deployment", name)))
         return DeploymentView(
             raw=raw,
             spec=spec,
             world=self.world(),
             weights=weights,
-            children=index(self._caches.children_of(meta["uid"])),
+            children=children,
             pods=pods,
             logs=await self._logs.of(pods),
+            starts=await self._starts.follow(pods),
+            told=await self._starts.told(current, _known(raw)),
             key=await self._key(raw, spec),
             claim=await self._claim_of_copy(namespace, weights),
         )
@@ -171,6 +178,10 @@ def _storage_claim(spec: LlamaWeightsSpec) -> str:
 def _source_claim(spec: LlamaWeightsSpec) -> str:
     origin = spec.source.claim if spec.source else None
     return origin.name if origin else ""
+
+
+def _known(raw: Object) -> str:
+    return str(raw.get("status", {}).get("coldStart", {}).get("pod", ""))
 
 
 def _done(raw: Object) -> bool:

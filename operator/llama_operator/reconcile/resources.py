@@ -37,5 +37,6 @@ BY_KIND = {
         DEPLOYMENTS,
         WEIGHTS,
         SECRETS,
+        PODS,
     )
 }

@@ -7,7 +7,6 @@ import zlib
 from dataclasses import dataclass
 from typing import Any
 
-from llama_operator.api import labels
 from llama_operator.api.conditions import Condition
 from llama_operator.planner.plan import Plan
 from llama_operator.reconcile import mounts, planning
@@ -15,6 +14,7 @@ from llama_operator.reconcile.actions import Action
 from llama_operator.reconcile.copies import copy_of
 from llama_operator.reconcile.ownership import delete
 from llama_operator.reconcile.snapshot import DeploymentView, Object
+from llama_operator.reconcile.template import stamp
 from llama_operator.render import revision
 from llama_operator.render.inputs import Serving
 
@@ -81,7 +81,7 @@ def spare(view: DeploymentView, current: str) -> list[Action]:
 
 def serving_now(view: DeploymentView, update: str) -> str:
     """The revision, other than `update`, whose pods answer; the newest, "" where there is none."""
-    stamps = {_stamp(pod) for pod in view.pods if _answers(pod)} - {""}
+    stamps = {stamp(pod) for pod in view.pods if _answers(pod)} - {""}
     older = [
         obj for obj in _of(view) if obj["metadata"]["name"] != update and stamp_of(obj) in stamps
     ]
@@ -91,12 +91,7 @@ def serving_now(view: DeploymentView, update: str) -> str:
 
 def stamp_of(obj: Object) -> str:
     """The stamp that pods of a revision carry."""
-    return str(obj[_STAMP]) if _STAMP in obj else _stamp((obj.get("data") or {}).get("template"))
-
-
-def _stamp(template: Object | None) -> str:
-    annotations = (template or {}).get("metadata", {}).get("annotations", {})
-    return str(annotations.get(labels.INTENT_HASH, ""))
+    return str(obj[_STAMP]) if _STAMP in obj else stamp((obj.get("data") or {}).get("template"))
 
 
 def _answers(pod: Object) -> bool:
@@ -127,7 +122,7 @@ def slim(obj: Object) -> Object:
         "revision": obj.get("revision", 0),
         _PACKED: zlib.compress(json.dumps(data, separators=(",", ":")).encode()),
         _COPIES: mounts.of_server(server),
-        _STAMP: _stamp(template),
+        _STAMP: stamp(template),
     }
 
 

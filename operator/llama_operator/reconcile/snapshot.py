@@ -10,9 +10,12 @@ from typing import Any
 from llama_operator.api.signed_url import SignedUrl, UrlRefused
 from llama_operator.api.v1alpha1 import LlamaDeploymentSpec, LlamaWeightsSpec
 from llama_operator.catalog.catalog import Catalog
+from llama_operator.diagnose.startup import Told
 from llama_operator.render.inputs import Owner, Settings
 
 Object = dict[str, Any]
+# Between two looks at the log of one server that starts.
+FOLLOW_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,14 @@ class World:
 
 
 @dataclass(frozen=True)
+class Start:
+    """How the start of a server goes: its phase, "" while unknown, and how long it is silent."""
+
+    phase: str
+    silent_seconds: float
+
+
+@dataclass(frozen=True)
 class DeploymentView:
     """A LlamaDeployment and all that belongs to it."""
 
@@ -60,6 +71,10 @@ class DeploymentView:
     pods: tuple[Object, ...] = ()
     # Of pods whose container ended, the end of its log, by the UID of the pod.
     logs: Mapping[str, str] = field(default_factory=dict)
+    # Of pods that start, how that goes, by the UID of the pod.
+    starts: Mapping[str, Start] = field(default_factory=dict)
+    # A pod that serves, and what it told on the way, where the status has not that of one yet.
+    told: tuple[Object, Told] | None = None
     key: SecretView | None = None
     # The claim of the copy, where the user has named one.
     claim: Object | None = None
@@ -68,6 +83,14 @@ class DeploymentView:
     def owner(self) -> Owner:
         """The owner of the children."""
         return owner_of(self.raw)
+
+    @property
+    def measured_speed(self) -> float:
+        """Bytes a second at which this copy was loaded the last time; 0 where it never was."""
+        status, copy = self.raw.get("status", {}), (self.weights or {}).get("status", {})
+        seconds = status.get("coldStart", {}).get("loadSeconds", 0)
+        same = copy.get("digest") and copy["digest"] == status.get("weights", {}).get("digest")
+        return copy.get("bytes", 0) / seconds if same and seconds else 0.0
 
 
 @dataclass(frozen=True)

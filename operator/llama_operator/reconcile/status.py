@@ -9,15 +9,17 @@ from llama_operator.api import labels
 from llama_operator.api.conditions import Condition, Status, find, merge
 from llama_operator.diagnose import pods as diagnose
 from llama_operator.diagnose.words import same_but_for_numbers
-from llama_operator.reconcile import revisions
+from llama_operator.reconcile import coldstart, revisions
 from llama_operator.reconcile.actions import Failure
 from llama_operator.reconcile.decide import Decision
 from llama_operator.reconcile.ownership import changed
 from llama_operator.reconcile.snapshot import DeploymentView, Object
+from llama_operator.reconcile.template import of_template
 from llama_operator.render import secret
 from llama_operator.render.meta import selector
 from llama_operator.render.weights import weights_name
 
+_OVER_BUDGET = "No replica became ready within its startup budget"
 _POD = re.compile(r'pods "[^"]*"')
 
 
@@ -35,6 +37,7 @@ def build(view: DeploymentView, decision: Decision, failure: Failure | None, now
         "weights": _weights(view),
         "endpoint": _endpoint(view),
     }
+    status |= _told(view)
     revision = _revision(view, decision, conditions)
     if revision:
         status["revision"] = revision
@@ -44,6 +47,14 @@ def build(view: DeploymentView, decision: Decision, failure: Failure | None, now
     elif server is not None and "plan" in old:
         status["plan"] = old["plan"]  # of the servers that still run
     return status
+
+
+def _told(view: DeploymentView) -> Object:
+    """Of the last start that was read: that of a pod that is gone by now tells as much."""
+    if view.told is not None:
+        return coldstart.status(*view.told)
+    old = view.raw.get("status", {})
+    return {name: old[name] for name in ("coldStart", "observed") if name in old}
 
 
 def _revision(view: DeploymentView, decision: Decision, conditions: list[Condition]) -> Object:
@@ -80,18 +91,12 @@ def _endpoint(view: DeploymentView) -> Object:
 def _conditions(
     view: DeploymentView, decision: Decision, server: Object | None, failure: Failure | None
 ) -> list[Condition]:
-    cause = _steady(view, diagnose.worst(_current_pods(view, server), view.logs))
+    cause = _steady(view, diagnose.worst(of_template(view.pods, server), view.logs))
     degraded = _degraded(decision, server, failure, cause)
     available = _available(view, server, degraded)
     progressing = _progressing(view, decision, server, cause)
     parts = [decision.judgement.condition, decision.weights_ready, available, progressing]
     return [_ready(view, [*parts, degraded]), *parts, degraded]
-
-
-def _current_pods(view: DeploymentView, server: Object | None) -> list[Object]:
-    """Pods of the present template: what an old one died of may be why the spec was changed."""
-    template = (server or {}).get("spec", {}).get("template", {})
-    return [pod for pod in view.pods if _stamp(pod) == _stamp(template)]
 
 
 def _steady(view: DeploymentView, cause: diagnose.Cause | None) -> diagnose.Cause | None:
@@ -105,11 +110,6 @@ def _steady(view: DeploymentView, cause: diagnose.Cause | None) -> diagnose.Caus
         return cause
     same = same_but_for_numbers(old.get("message", ""), cause.message)
     return replace(cause, message=old["message"]) if same else cause
-
-
-def _stamp(obj: Object) -> str:
-    annotations = obj.get("metadata", {}).get("annotations", {})
-    return str(annotations.get(labels.INTENT_HASH, ""))
 
 
 def _ready(view: DeploymentView, parts: list[Condition]) -> Condition:
@@ -170,19 +170,25 @@ def _progressing(
         return _moves("Unknown", "RollingOut", text)
     if not _current(decision, server):
         return _moves("True", "RollingOut", "Replicas are being replaced by this generation")
-    return _rollout(server.get("status", {}), view.spec.replicas, cause)
+    stall = _stalled_before(view) if not decision.stalls else decision.stalls[0].message
+    return _rollout(server.get("status", {}), view.spec.replicas, cause, stall)
+
+
+def _stalled_before(view: DeploymentView) -> str:
+    """The stall that is told of until the servers of this spec are ready; "" where there is none."""
+    old = find(view.raw.get("status", {}).get("conditions", ()), "Progressing") or {}
+    same_spec = old.get("observedGeneration") == view.raw["metadata"].get("generation", 0)
+    return str(old["message"]) if same_spec and old.get("reason") == "StartupStalled" else ""
 
 
 def _moves(status: Status, reason: str, message: str) -> Condition:
     return Condition("Progressing", status, reason, message)
 
 
-def _rollout(live: Object, wanted: int, cause: diagnose.Cause | None) -> Condition:
+def _rollout(live: Object, wanted: int, cause: diagnose.Cause | None, stall: str) -> Condition:
     replicas, ready = live.get("replicas", 0), live.get("readyReplicas", 0)
-    if _stalled(live):
-        return _moves(
-            "False", "StartupStalled", "No replica became ready within its startup budget"
-        )
+    if _stalled(live) or (stall and ready < wanted):
+        return _moves("False", "StartupStalled", stall or _OVER_BUDGET)
     if live.get("updatedReplicas", 0) < min(wanted, replicas):
         return _moves("True", "RollingOut", "Replicas are being replaced by this generation")
     if replicas > wanted:

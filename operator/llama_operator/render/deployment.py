@@ -10,6 +10,7 @@ from llama_operator.render.meta import metadata, selector, stamped
 
 def deployment(serving: Serving, template: Object | None = None) -> Object:
     """A Deployment that replaces its pods in place: a surge pod would wait for GPUs for ever."""
+    template = template or stamped(pod.template(serving))
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -17,12 +18,12 @@ def deployment(serving: Serving, template: Object | None = None) -> Object:
         "spec": {
             "replicas": serving.spec.replicas,
             "revisionHistoryLimit": 2,
-            "progressDeadlineSeconds": probes.startup_seconds(serving) + 600,
+            "progressDeadlineSeconds": probes.allowed_seconds(template) + 600,
             "selector": {"matchLabels": selector(serving.owner, labels.SERVER)},
             "strategy": {
                 "type": "RollingUpdate",
                 "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1},
             },
-            "template": template or stamped(pod.template(serving)),
+            "template": template,
         },
     }

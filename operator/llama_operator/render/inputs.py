@@ -60,6 +60,8 @@ class Serving:
     weights: Copy
     image: str
     vllm_version: str
+    # Bytes a second at which these weights were loaded before; 0: never.
+    measured_speed: float = 0.0
     settings: Settings = field(default_factory=Settings)
 
 

@@ -1,6 +1,8 @@
 """Probes: vLLM's /health refuses connections until it can answer, so one path serves all three.
 
-Slow starts are killed by constants: the startup probe's budget grows with the bytes to load.
+Slow starts are killed by constants: the startup probe's budget grows with the bytes to load. A
+probe cannot be changed while its pod runs, so the budget is generous; a start that hangs is told
+by the silence of its log long before.
 """
 
 from __future__ import annotations
@@ -16,6 +18,12 @@ READ_BYTES_PER_SECOND = 100 * 10**6
 # Imports, compilation and CUDA graphs, all cold, took 118 s for an 8B on an H100 and 151 s
 # at tensor parallel 2: five times that leaves room for slower machines.
 FIXED_SECONDS = 600
+GENEROUS = 2
+
+
+def read_speed(measured: float) -> float:
+    """Bytes a second to reckon with: a fast read may have come from the page cache, a slow one not."""
+    return min(measured or READ_BYTES_PER_SECOND, READ_BYTES_PER_SECOND)
 
 
 def startup_seconds(serving: Serving) -> int:
@@ -23,7 +31,14 @@ def startup_seconds(serving: Serving) -> int:
     budget = serving.spec.startup.budget
     if budget != "auto":
         return math.ceil(parse_duration(budget, "spec.startup.budget"))
-    return FIXED_SECONDS + math.ceil(serving.weights.bytes / READ_BYTES_PER_SECOND)
+    loading = serving.weights.bytes / read_speed(serving.measured_speed)
+    return GENEROUS * (FIXED_SECONDS + math.ceil(loading))
+
+
+def allowed_seconds(template: Object) -> int:
+    """How long a server of this template may take: what its startup probe says."""
+    probe = template["spec"]["containers"][0]["startupProbe"]
+    return int(probe["failureThreshold"]) * int(probe["periodSeconds"])
 
 
 def probes(serving: Serving) -> Object:

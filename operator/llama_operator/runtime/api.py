@@ -230,12 +230,17 @@ class Api:
         pod: str,
         container: str | None = None,
         *,
-        tail_lines: int = 100,
+        tail_lines: int | None = 100,
         previous: bool = False,
         limit_bytes: int = LOG_LIMIT_BYTES,
     ) -> str:
-        """The last lines of a container's log; `previous` is the run before the last restart."""
-        query = {"tailLines": str(tail_lines), "limitBytes": str(limit_bytes)}
+        """The last lines of a container's log; `previous` is the run before the last restart.
+
+        Without `tail_lines` the first `limit_bytes` of it.
+        """
+        query = {"limitBytes": str(limit_bytes)}
+        if tail_lines is not None:
+            query["tailLines"] = str(tail_lines)
         if container:
             query["container"] = container
         if previous:

@@ -7,7 +7,8 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from tests.support.builders import deployment, weights
 
-from llama_operator.reconcile.fleet import ColdStarts, FleetCollector, phases
+from llama_operator.reconcile.coldstart import phases
+from llama_operator.reconcile.fleet import ColdStarts, FleetCollector
 
 Object = dict[str, Any]
 

@@ -1,10 +1,12 @@
+import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from kubernetes import client
 from tests.support.builders import H100, serving
 
-from llama_operator.render import flags, render
+from llama_operator.render import flags, probes, render
 
 Object = dict[str, Any]
 MODELS = {
@@ -139,8 +141,22 @@ def test_the_startup_budget_grows_with_the_bytes_unless_it_is_set() -> None:
         probe = engine(**spec)["startupProbe"]
         return int(probe["failureThreshold"]) * int(probe["periodSeconds"])
 
-    assert 600 + 160 <= seconds() <= 600 + 170
+    assert 2 * (600 + 160) <= seconds() <= 2 * (600 + 170)
     assert seconds(startup={"budget": "2h"}) == 7200
+
+
+def test_a_volume_that_was_slow_before_is_given_more_time() -> None:
+    def seconds(speed: float) -> int:
+        return probes.startup_seconds(replace(serving(), measured_speed=speed))
+
+    size = serving().weights.bytes
+    assert seconds(10**7) == 2 * (600 + math.ceil(size / 10**7))
+    assert seconds(10**10) == seconds(0), "a fast read may have come from the page cache"
+
+
+def test_the_deadline_of_a_rollout_is_beyond_the_startup_probe() -> None:
+    server = by_kind(startup={"budget": "2h"})["Deployment"]["spec"]
+    assert server["progressDeadlineSeconds"] == 7200 + 600
 
 
 def test_the_grace_period_covers_pre_stop_drain_and_exit() -> None:

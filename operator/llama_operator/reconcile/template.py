@@ -1,0 +1,20 @@
+"""Which pods are of the present template of a Deployment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from llama_operator.api import labels
+from llama_operator.reconcile.snapshot import Object
+
+
+def of_template(pods: Iterable[Object], server: Object | None) -> list[Object]:
+    """Pods of the present template: what an old one died of may be why the spec was changed."""
+    wanted = stamp((server or {}).get("spec", {}).get("template"))
+    return [pod for pod in pods if stamp(pod) == wanted]
+
+
+def stamp(obj: Object | None) -> str:
+    """What tells templates apart, and pods by their template."""
+    annotations = (obj or {}).get("metadata", {}).get("annotations", {})
+    return str(annotations.get(labels.INTENT_HASH, ""))
