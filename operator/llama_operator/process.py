@@ -9,10 +9,9 @@ from typing import Any, cast
 import yaml
 
 from llama_operator.api import labels
-from llama_operator.api.v1alpha1 import LlamaDeploymentSpec
 from llama_operator.catalog import catalog
 from llama_operator.config import Config
-from llama_operator.reconcile import resources
+from llama_operator.reconcile import resources, specs
 from llama_operator.reconcile.caches import Caches
 from llama_operator.reconcile.fleet import ColdStarts, FleetCollector
 from llama_operator.reconcile.gather import Gatherer
@@ -126,8 +125,7 @@ def watch(manager: Manager, caches: Caches, servers: Controller, weights: Contro
 
 def used_weights(raw: Object) -> list[Key]:
     """The LlamaWeights that a deployment refers to: its list of users changes."""
-    spec = LlamaDeploymentSpec.model_validate(raw["spec"])
-    return [Key(raw["metadata"]["namespace"], weights_name(spec))]
+    return [Key(raw["metadata"]["namespace"], weights_name(specs.deployments.of(raw)))]
 
 
 def users(caches: Caches) -> Any:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
@@ -40,10 +41,16 @@ class Model(BaseModel):
         """Reads an empty string or null of an optional field as if it were not there."""
         if not isinstance(data, dict):
             return data
-        needed = {field.alias for field in cls.model_fields.values() if field.is_required()}
+        needed = _needed(cls)
         return {
             key: value for key, value in data.items() if key in needed or value not in ("", None)
         }
+
+
+@cache
+def _needed(model: type[BaseModel]) -> frozenset[str | None]:
+    fields = model.model_fields.values()
+    return frozenset(field.alias for field in fields if field.is_required())
 
 
 def listed(kind: str, *keys: str) -> JsonDict:

@@ -10,8 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from llama_operator.api import labels
-from llama_operator.api.v1alpha1 import LlamaDeploymentSpec
-from llama_operator.reconcile import mounts, resources, revisions
+from llama_operator.reconcile import mounts, resources, revisions, specs
 from llama_operator.render.weights import weights_name
 from llama_operator.runtime.api import Api
 from llama_operator.runtime.informer import Informer
@@ -150,5 +149,4 @@ def _named_owner(pod: Object) -> Iterable[str]:
 
 
 def _weights_of(raw: Object) -> Iterable[str]:
-    spec = LlamaDeploymentSpec.model_validate(raw["spec"])
-    return [f"{raw['metadata']['namespace']}/{weights_name(spec)}"]
+    return [f"{raw['metadata']['namespace']}/{weights_name(specs.deployments.of(raw))}"]

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 
 from llama_operator.api.conditions import Condition
-from llama_operator.api.v1alpha1 import LlamaWeightsSpec
 from llama_operator.api.wire import as_dict
+from llama_operator.reconcile import specs
 from llama_operator.reconcile.snapshot import DeploymentView, Object
 from llama_operator.render.inputs import Copy
 from llama_operator.render.weights import weights_name
@@ -48,7 +48,7 @@ def copy_of(weights: Object) -> Copy:
     Its claim follows from its spec, never from its status, which the fetch Job may patch: a
     claim of somebody else would be mounted.
     """
-    spec, status = LlamaWeightsSpec.model_validate(weights["spec"]), weights["status"]
+    spec, status = specs.weights.of(weights), weights["status"]
     name = weights["metadata"]["name"]
     placed = spec.source.claim if spec.source else None
     claim = (spec.storage.claim_name if spec.storage else "") or name
@@ -86,7 +86,7 @@ def _missing(view: DeploymentView) -> Condition:
 
 def _other(view: DeploymentView, weights: Object) -> str:
     """Why these weights are not the ones to serve; empty when they are."""
-    name, spec = weights_name(view.spec), LlamaWeightsSpec.model_validate(weights["spec"])
+    name, spec = weights_name(view.spec), specs.weights.of(weights)
     if _identity(view, spec.model) != _identity(view, view.spec.model):
         where = "spec.weightsRef.name" if view.spec.weights_ref else "spec.model"
         return (

@@ -49,7 +49,8 @@ class Decision:
 
 def decide(view: DeploymentView) -> Decision:
     """The next actions for a LlamaDeployment that is not being deleted."""
-    kept = revisions.find(view)
+    name = revisions.name_of(view)
+    kept = revisions.find(view, name)
     judgement = kept.judgement if kept else _judge(view)
     condition = weights_condition(view)
     if not judgement.wanted:
@@ -57,9 +58,8 @@ def decide(view: DeploymentView) -> Decision:
     if judgement.plan is not None and condition.status == "True":
         condition = reach.too_many(view, judgement.plan) or condition
     blocked = _blocked(view)
-    name = revisions.name_of(view)
     ready = judgement.plan is not None and condition.status == "True"
-    desired = _desired(view, judgement, kept) if ready else []
+    desired = _desired(view, judgement, kept, name) if ready else []
     if view.spec.paused or blocked:
         again = _poll_seconds(view) if blocked else None
         return Decision(judgement, condition, [], desired, blocked, again, name)
@@ -81,13 +81,13 @@ def _follow(view: DeploymentView) -> float | None:
 
 
 def _desired(
-    view: DeploymentView, judgement: planning.Judgement, kept: revisions.Kept | None
+    view: DeploymentView, judgement: planning.Judgement, kept: revisions.Kept | None, name: str
 ) -> list[Object]:
     wish = serving(view, judgement)
     if kept is not None:
         return render.serving_objects(wish, kept.template)
     # Written down before any server follows it: a crash between the two must not lose it.
-    made = revisions.make(view, wish)
+    made = revisions.make(view, wish, name)
     return [made, *render.serving_objects(wish, made["data"]["template"])]
 
 

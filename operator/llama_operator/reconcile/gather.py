@@ -9,7 +9,7 @@ from llama_operator.api import signed_url
 from llama_operator.api.signed_url import UrlRefused
 from llama_operator.api.v1alpha1 import LlamaDeploymentSpec, LlamaWeightsSpec
 from llama_operator.catalog.catalog import Catalog
-from llama_operator.reconcile import reach, resources
+from llama_operator.reconcile import reach, resources, specs
 from llama_operator.reconcile.caches import Caches
 from llama_operator.reconcile.ownership import index
 from llama_operator.reconcile.podlogs import PodLogs
@@ -61,7 +61,7 @@ class Gatherer:
 
         Raises pydantic.ValidationError for a spec that the schema should have refused.
         """
-        spec = LlamaDeploymentSpec.model_validate(raw["spec"])
+        spec = specs.deployments.of(raw)
         meta = raw["metadata"]
         namespace, name = meta["namespace"], meta["name"]
         weights = self._caches.weights.store.get(namespace, weights_name(spec))
@@ -115,7 +115,7 @@ class Gatherer:
 
         Raises pydantic.ValidationError for a spec that the schema should have refused.
         """
-        spec = LlamaWeightsSpec.model_validate(raw["spec"])
+        spec = specs.weights.of(raw)
         meta = raw["metadata"]
         namespace, name = meta["namespace"], meta["name"]
         wanted = _alive(self._caches.users_of(namespace, name))

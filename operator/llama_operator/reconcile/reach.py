@@ -8,8 +8,8 @@ more of them than a node has GPUs for are refused before they hang.
 from __future__ import annotations
 
 from llama_operator.api.conditions import Condition
-from llama_operator.api.v1alpha1 import LlamaWeightsSpec
 from llama_operator.planner.plan import Plan
+from llama_operator.reconcile import specs
 from llama_operator.reconcile.snapshot import DeploymentView, Object
 
 _MANY = ("ReadWriteMany", "ReadOnlyMany")
@@ -23,7 +23,7 @@ _FIX = (
 
 def claim_name(weights: Object) -> str:
     """The claim that the user has named for a copy, for storage or as the source; "" for none."""
-    spec = LlamaWeightsSpec.model_validate(weights["spec"])
+    spec = specs.weights.of(weights)
     placed = spec.source.claim if spec.source else None
     if placed is not None and weights.get("status", {}).get("path") == placed.path:
         return placed.name
@@ -37,7 +37,7 @@ def modes(view: DeploymentView) -> tuple[str, ...]:
     if claim_name(view.weights):
         found = (view.claim or {}).get("spec", {}).get("accessModes", ())
         return tuple(str(each) for each in found)
-    storage = LlamaWeightsSpec.model_validate(view.weights["spec"]).storage
+    storage = specs.weights.of(view.weights).storage
     return tuple(storage.access_modes if storage else ()) or ("ReadWriteOnce",)
 
 

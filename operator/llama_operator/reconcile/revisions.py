@@ -38,9 +38,8 @@ class Kept:
         return planning.Judgement(Condition("Planned", "True", "Fits", self.plan.reason), self.plan)
 
 
-def find(view: DeploymentView) -> Kept | None:
-    """The revision of this spec and copy; None where there is none, or it cannot be read."""
-    name = name_of(view)
+def find(view: DeploymentView, name: str) -> Kept | None:
+    """The revision of this name; None where there is none, or it cannot be read."""
     found = view.children.get((KIND, name))
     if found is None:
         return None
@@ -60,8 +59,8 @@ def name_of(view: DeploymentView) -> str:
     return revision.revision_name(view.owner.name, inputs)
 
 
-def make(view: DeploymentView, serving: Serving) -> Object:
-    """The ControllerRevision of a spec that has none yet.
+def make(view: DeploymentView, serving: Serving, name: str) -> Object:
+    """The ControllerRevision of a spec that has none yet, under the name that follows from both.
 
     Numbered by the spec's generation, so that a cache that does not show the older ones yet gives
     no number twice.
@@ -69,7 +68,7 @@ def make(view: DeploymentView, serving: Serving) -> Object:
     numbers = [int(obj.get("revision", 0)) for obj in _of(view)]
     generation = int(view.raw["metadata"].get("generation", 0))
     number = max(generation, max(numbers, default=0) + 1)
-    return revision.controller_revision(serving, name_of(view), number, revision.content(serving))
+    return revision.controller_revision(serving, name, number, revision.content(serving))
 
 
 def spare(view: DeploymentView, current: str) -> list[Action]:

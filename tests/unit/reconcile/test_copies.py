@@ -8,6 +8,7 @@ from tests.support.builders import (
     COMMIT,
     deployment,
     deployment_view,
+    merged,
     ready_weights,
     weights_view,
     world,
@@ -85,7 +86,7 @@ def test_defaults_that_the_api_server_wrote_are_no_other_source() -> None:
 def test_the_claim_is_never_what_a_job_could_have_written() -> None:
     copy = named("llama-3.1-8b-instruct", claimName="of-somebody-else")
     assert copy_of(copy).claim == "w"
-    copy["spec"]["storage"] = {"claimName": "shared"}
+    copy = merged(copy, {"spec": {"storage": {"claimName": "shared"}}})
     assert copy_of(copy).claim == "shared"
     assert decide_weights(weights_view(copy)).facts["claimName"] == "shared"
 

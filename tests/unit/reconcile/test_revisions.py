@@ -168,7 +168,7 @@ def test_a_revision_of_another_version_is_not_believed() -> None:
     for spoil in spoilt:
         (kept, *_) = applied(decide(seen()))
         odd = revisions.slim({**kept, "data": spoil})
-        assert revisions.find(seen([odd])) is None
+        assert revisions.find(seen([odd]), odd["metadata"]["name"]) is None
 
 
 def test_a_plan_survives_being_written_down() -> None:
