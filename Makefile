@@ -96,6 +96,10 @@ bench-planner: setup  ## Predicted against measured KV tokens, and the planner's
 bench-weights: setup  ## Fetch and convert against loopback, disk, hash, `hf download` and cp
 	@$(PY) -m tests.bench.weights $(BENCH_ARGS)
 
+.PHONY: bench-operator
+bench-operator: prepare  ## 100, 1,000 and 10,000 deployments on a real API server: speed, writes, memory
+	@$(PY) -m tests.bench.operator $(BENCH_ARGS)
+
 .PHONY: clean
 clean: cluster-down  ## Remove the virtual environment and local state (the cache stays)
 	@rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

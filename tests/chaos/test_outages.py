@@ -15,7 +15,7 @@ from tests.support.chaos import comes
 from tests.support.chaos.life import NAME, Site, web
 from tests.support.chaos.operator import REAL
 from tests.support.chaos.world import Object, difference
-from tests.support.ready_copy import COPY, READY, claim_of, copy_of
+from tests.support.ready_copy import COPY, make_copy
 
 pytestmark = [pytest.mark.cluster, pytest.mark.asyncio(loop_scope="session")]
 
@@ -29,11 +29,7 @@ MOST_LINES = 80
 async def prepared(site: Site, hint: str) -> str:
     """A namespace with a copy that is ready."""
     namespace = await site.namespace(hint)
-    made = await site.api.create(resources.WEIGHTS, copy_of(namespace))
-    await site.api.create(resources.CLAIMS, claim_of(namespace, made["metadata"]["uid"]))
-    await site.api.patch(
-        resources.WEIGHTS, namespace, COPY, {"status": READY}, subresource="status"
-    )
+    await make_copy(site.api, namespace)
     return namespace
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from llama_operator.api.v1alpha1 import API_VERSION
+from llama_operator.reconcile import resources
+from llama_operator.runtime import Api
 from tests.support.builders import DIGEST
 
 Object = dict[str, Any]
@@ -60,3 +62,10 @@ READY: Object = {
         }
     ],
 }
+
+
+async def make_copy(api: Api, namespace: str) -> None:
+    """The copy and its claim on an API server."""
+    made = await api.create(resources.WEIGHTS, copy_of(namespace))
+    await api.create(resources.CLAIMS, claim_of(namespace, made["metadata"]["uid"]))
+    await api.patch(resources.WEIGHTS, namespace, COPY, {"status": READY}, subresource="status")

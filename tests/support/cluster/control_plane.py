@@ -32,8 +32,15 @@ SERVER_NAMES = (
     "127.0.0.1",
     API_SERVICE_ADDRESS,
 )
-# Metadata only: an audit log must not become a copy of every Secret.
-AUDIT_POLICY = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [{"level": "Metadata"}]}
+# Metadata only: an audit log must not become a copy of every Secret. What ends tells when it began.
+AUDIT_POLICY = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [{"level": "Metadata"}],
+}
+# One file: ten thousand deployments write some hundred megabytes, and a second file is not read.
+AUDIT_MEGABYTES = 4096
 
 
 @dataclass(frozen=True)
@@ -183,7 +190,8 @@ class ControlPlane:
             return []
         policy = self.directory / "audit-policy.json"
         policy.write_text(json.dumps(AUDIT_POLICY))
-        return [f"--audit-log-path={self._audit_log}", f"--audit-policy-file={policy}"]
+        size = f"--audit-log-maxsize={AUDIT_MEGABYTES}"
+        return [f"--audit-log-path={self._audit_log}", f"--audit-policy-file={policy}", size]
 
     def _controller_manager(self) -> Command:
         ca = self.authority.ca

@@ -1,0 +1,221 @@
+"""How fast, quiet and small the operator is with many deployments; run by `make bench-operator`.
+
+A real API server and etcd on this machine's cores, the operator as a process with its own account,
+children real. All figures are read from the API server's audit log and from /proc, and judged
+against `operator_budgets.yaml`. Exits 1 where one is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from llama_operator.config import Config
+from llama_operator.reconcile import resources
+from llama_operator.runtime import Api, load_configuration
+from tests.bench import herd
+from tests.bench.audit import AuditLog, Request
+from tests.bench.operator_figures import Converged, Figures, Memory, delays, spread
+from tests.bench.process_usage import Used, used
+from tests.support.cluster import Cluster
+from tests.support.stack import NAMESPACE, OPERATOR, Stack
+
+BUDGETS = Path(__file__).with_name("operator_budgets.yaml")
+ACCOUNT = f"system:serviceaccount:{NAMESPACE}:{OPERATOR}"
+QUIET_SECONDS = 3.0
+# No run of the sizes that there are lasts longer, on whatever machine.
+MOST_SECONDS = 1200.0
+EDITS = 100
+
+
+@dataclass
+class Site:
+    """A control plane of its own, with what it was asked so far."""
+
+    stack: Stack
+    api: Api
+    log: AuditLog
+    seen: list[Request] = field(default_factory=list)
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def made(cls, directory: Path, *, controllers: bool) -> AsyncIterator[Site]:
+        """Started, with the operator's kinds and the copy that all name."""
+        audit = directory / "audit.log"
+        with Cluster.control_plane(directory / "cluster", audit_log=audit) as cluster:
+            stack = Stack(cluster)
+            stack.install()
+            # There is no node; ten thousand pods that wait for one would be another measurement.
+            idle = ["kube-scheduler", *([] if controllers else ["kube-controller-manager"])]
+            cluster.processes.stop(idle)
+            api = Api(await load_configuration(cluster.kubeconfig))
+            try:
+                await herd.prepare(api)
+                yield cls(stack, api, AuditLog(audit))
+            finally:
+                await api.close()
+
+    def look(self) -> list[Request]:
+        """Everything that was asked so far."""
+        self.seen += self.log.read()
+        return self.seen
+
+    def asked(self, since: float = 0.0) -> list[Request]:
+        """What the operator has asked, other than about its lease, since a time."""
+        return [
+            each
+            for each in self.look()
+            if each.user == ACCOUNT and not each.lease and each.came >= since
+        ]
+
+    async def quiet(self, writes: int = 0) -> None:
+        """Return when the operator has made so many writes, and none for a while."""
+        end = time.monotonic() + MOST_SECONDS
+        while time.monotonic() < end:
+            await asyncio.sleep(0.5)
+            made = [each for each in self.asked() if each.made]
+            last = max((each.answered for each in made), default=0.0)
+            if len(made) >= writes and time.time() - last > QUIET_SECONDS:
+                return
+        raise TimeoutError(f"the operator is not at rest after {MOST_SECONDS:g} s")
+
+    async def start(self) -> None:
+        """Start the operator; its children use no network, so the hub need not exist."""
+        await asyncio.to_thread(self.stack.start_operator, "https://hub.invalid")
+
+    @property
+    def used(self) -> Used:
+        """What the operator has used."""
+        return used(self.stack.cluster.processes.identity(OPERATOR).pid)
+
+
+async def bare(directory: Path, count: int, *, controllers: bool) -> float:
+    """Seconds from the first write of a bare loop to its last child."""
+    async with Site.made(directory, controllers=controllers) as site:
+        began = time.time()
+        await herd.bare_loop(site.api, count, Config().workers)
+        return spread(site.look(), since=began)
+
+
+async def measured(
+    directory: Path, count: int, rest: float, *, controllers: bool, edits: int = EDITS
+) -> tuple[Figures, Counter[str]]:
+    """All phases on one control plane: converge, rest, restart, edit."""
+    async with Site.made(directory, controllers=controllers) as site:
+        await site.start()
+        await site.quiet()
+        converged, calls = await _converge(site, count)
+        at_rest = await _rest(site, rest)
+        live = site.used
+        restarted = await _restart(site)
+        memory = Memory(live.resident, live.peak, site.used.resident, _objects(site))
+        followed = await _edit(site, min(count, edits))
+        return Figures(count, converged, at_rest, restarted, memory, followed), calls
+
+
+async def _converge(site: Site, count: int) -> tuple[Converged, Counter[str]]:
+    expected = len(herd.Writes.of(_anyone()).children) * count
+    began, before = time.time(), site.used
+    await herd.create(site.api, count)
+    await site.quiet(expected)
+    after, asked = site.used, site.asked(since=began)
+    created = [each for each in site.look() if each.came >= began and each.user != ACCOUNT]
+    calls = Counter(f"{each.verb} {each.resource}" for each in asked)
+    return Converged.of(created, asked, after.cpu - before.cpu), calls
+
+
+def _anyone() -> dict[str, Any]:
+    raw = herd.deployment(0)
+    return {**raw, "metadata": {**raw["metadata"], "uid": "-"}}
+
+
+async def _rest(site: Site, seconds: float) -> list[Request]:
+    """What is asked while nothing happens; opening a watch again is its protocol."""
+    began = time.time()
+    await asyncio.sleep(seconds)
+    return [each for each in site.asked(since=began) if each.verb != "watch"]
+
+
+async def _restart(site: Site) -> list[Request]:
+    await asyncio.to_thread(site.stack.stop, OPERATOR)
+    began = time.time()
+    await site.start()
+    await asyncio.sleep(QUIET_SECONDS)
+    await site.quiet()
+    return [each for each in site.asked(since=began) if each.write]
+
+
+def _objects(site: Site) -> int:
+    """How many objects the operator's caches hold: all that were made and that it watches."""
+    watched = {kind.plural for kind in (resources.DEPLOYMENTS, *resources.SERVING_CHILDREN)}
+    made = [each for each in site.look() if each.made]
+    named = {(each.resource, each.name) for each in made if each.resource in watched}
+    pods = sum((each.verb, each.resource) == ("create", "pods") for each in made)
+    return len(named) + pods
+
+
+async def _edit(site: Site, count: int) -> list[float]:
+    """Milliseconds from an edit to its child, one at a time."""
+    began = time.time()
+    for number in range(count):
+        change = {"spec": {"replicas": 2}}
+        await site.api.patch(resources.DEPLOYMENTS, herd.NAMESPACE, herd.name(number), change)
+        await asyncio.sleep(0.1)
+    await site.quiet()
+    return delays([each for each in site.look() if each.came >= began], ACCOUNT)
+
+
+def budget_of(count: int) -> dict[str, Any]:
+    """What a size is judged by."""
+    return dict(yaml.safe_load(BUDGETS.read_text())["sizes"][count])
+
+
+def judge(count: int, rest: float) -> bool:
+    """Measure one size, print its figures, and say whether all budgets are kept."""
+    budget = budget_of(count)
+    controllers = budget["controllerManager"]
+    title = f"{count:,} deployments" + ("" if controllers else ", no controller manager")
+    print(f"{title}, {Config().workers} workers, {os.cpu_count()} cores", flush=True)
+    with tempfile.TemporaryDirectory(prefix="bench-operator-") as scratch:
+        first = asyncio.run(bare(Path(scratch, "1"), count, controllers=controllers))
+        figures, calls = asyncio.run(
+            measured(Path(scratch, "2"), count, rest, controllers=controllers)
+        )
+        second = asyncio.run(bare(Path(scratch, "3"), count, controllers=controllers))
+    # A machine that is shared has better and worse minutes: before and after.
+    passed = [each.shown() for each in figures.verdicts((first + second) / 2, budget)]
+    _show(calls.most_common())
+    return all(passed)
+
+
+def _show(calls: Iterable[tuple[str, int]]) -> None:
+    print("  requests until at rest")
+    for what, number in calls:
+        print(f"    {what:<48} {number:>8,}", flush=True)
+
+
+def main() -> int:
+    """Exit status 1 when a budget is missed."""
+    parser = argparse.ArgumentParser(prog="make bench-operator", description=__doc__)
+    sizes = sorted(yaml.safe_load(BUDGETS.read_text())["sizes"])
+    parser.add_argument("--size", type=int, choices=sizes, action="append", help="default: all")
+    parser.add_argument("--rest", type=float, default=60.0, help="seconds at rest")
+    options = parser.parse_args()
+    passed = [judge(size, options.rest) for size in options.size or sizes]
+    return 0 if all(passed) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
