@@ -91,8 +91,8 @@ def _children(
                 raise AssertionError(f"{action}: not expected for a copy that is ready")
 
 
-async def bare_loop(api: Api, count: int, tasks: int) -> None:
-    """All writes of the herd and of the operator, by so many tasks that know what to write."""
+async def bare_loop(api: Api, count: int, tasks: int) -> int:
+    """All writes of the herd and of the operator, by so many tasks; returns how many they were."""
     herd = [deployment(number) for number in range(count)]
     known = [Writes.of({**raw, "metadata": {**raw["metadata"], "uid": "-"}}) for raw in herd]
     waiting = iter(zip(herd, known, strict=True))
@@ -102,6 +102,7 @@ async def bare_loop(api: Api, count: int, tasks: int) -> None:
             await _one(api, raw, writes)
 
     await asyncio.gather(*(work() for _ in range(tasks)))
+    return sum(2 + len(writes.children) for writes in known)
 
 
 async def _one(api: Api, raw: Object, writes: Writes) -> None:
