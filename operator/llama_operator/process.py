@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import yaml
 
+from llama_operator import __version__
 from llama_operator.api import labels
 from llama_operator.catalog import catalog
 from llama_operator.config import Config
@@ -41,7 +42,7 @@ CONTROLLER = "llamactl.dev/llama-operator"
 async def serve(config: Config) -> None:
     """Run the operator until a signal; raises LeadershipLost when the lease went to another."""
     logs.setup("json" if config.log_format == "json" else "text", config.log_level)
-    metrics = Metrics()
+    metrics = Metrics(__version__)
     configuration = await load_configuration(config.kubeconfig or None, config.context or None)
     api = Api(configuration, hooks=metrics.api)
     manager = build(config, api, metrics)
@@ -98,6 +99,8 @@ def _controller(name: str, reconcile: Any, config: Config, metrics: Metrics) -> 
 def _leader(config: Config, api: Api, metrics: Metrics) -> LeaderElector | None:
     if not config.leader_election:
         return None
+    # A standby shows 0: where nobody leads there is a series that says so.
+    metrics.leader.leading(LEASE, False)
     return LeaderElector(
         api, config.settings.operator_namespace, LEASE, hooks=cast(LeaderHooks, metrics.leader)
     )

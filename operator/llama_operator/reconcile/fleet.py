@@ -93,6 +93,18 @@ def _states(what: str, objects: list[Object]) -> Metric:
     return family
 
 
+def _state(what: str, objects: list[Object]) -> Metric:
+    """One series for each object: alerts and tables ask which, and not how many."""
+    family = GaugeMetricFamily(
+        f"llama_operator_{what}_state",
+        f"1; the label says the reason of the condition Ready ({what}).",
+        labels=(*_OBJECT, "state"),
+    )
+    for obj in objects:
+        family.add_metric((*_labels(obj), _reason(obj, "Ready")), 1)
+    return family
+
+
 def _servers(objects: list[Object]) -> Iterator[Metric]:
     info = GaugeMetricFamily(
         "llama_operator_plan_info",
@@ -108,6 +120,7 @@ def _servers(objects: list[Object]) -> Iterator[Metric]:
         "1 for what is wrong with a deployment.",
         labels=(*_OBJECT, "cause"),
     )
+    yield _state("deployment", objects)
     for obj in objects:
         labels, status = _labels(obj), obj.get("status", {})
         plan = status.get("plan")
@@ -151,6 +164,7 @@ def _copies(objects: list[Object]) -> Iterator[Metric]:
         name: GaugeMetricFamily(f"llama_operator_weights_{name}", text, labels=_OBJECT)
         for name, text in _OF_COPIES.items()
     }
+    yield _state("weights", objects)
     for obj in objects:
         for name, value in _copy_values(obj).items():
             families[name].add_metric(_labels(obj), value)

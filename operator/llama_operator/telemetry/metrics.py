@@ -18,6 +18,7 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    Info,
     PlatformCollector,
     ProcessCollector,
     generate_latest,
@@ -263,8 +264,10 @@ class Metrics:
 
     content_type = CONTENT_TYPE_LATEST
 
-    def __init__(self) -> None:
+    def __init__(self, version: str = "") -> None:
         self.registry = CollectorRegistry(auto_describe=True)
+        build = Info("llama_operator_build", "1; there while it runs.", registry=self.registry)
+        build.info({"version": version})
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         self.api = ApiMetrics(self.registry)

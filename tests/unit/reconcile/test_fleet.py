@@ -93,6 +93,15 @@ def test_deployments_by_state_and_what_is_wrong() -> None:
     )
 
 
+def test_which_object_is_in_which_state() -> None:
+    found = scraped(SERVING, BROKEN, copies=(COMING, THERE))
+    assert value(found, "deployment_state", "good", state="Serving") == 1
+    assert value(found, "deployment_state", "bad", state="CrashLooping") == 1
+    assert value(found, "deployment_state", "bad", state="Serving") is None
+    assert value(found, "weights_state", "coming", state="Downloading") == 1
+    assert value(found, "weights_state", "there", state="Published") == 1
+
+
 def test_the_plan_is_told_where_there_is_one() -> None:
     found = scraped(SERVING, BROKEN)
     layout = {

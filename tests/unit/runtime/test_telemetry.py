@@ -11,6 +11,8 @@ import pytest_asyncio
 from tests.unit.runtime.fake_api import FakeApi
 from tests.unit.runtime.helpers import THINGS, Running, eventually
 
+from llama_operator.config import Config
+from llama_operator.process import LEASE, build
 from llama_operator.runtime import Controller, Key, Result, WorkQueue
 from llama_operator.telemetry.health import HealthServer
 from llama_operator.telemetry.logs import JsonFormatter, redact, setup
@@ -71,6 +73,10 @@ def test_two_processes_in_one_test_do_not_add_up() -> None:
     one.leader.leading("op", True)
     assert value(one, "leader_election_master_status", name="op") == 1
     assert value(two, "leader_election_master_status", name="op") is None
+
+
+def test_a_process_that_runs_says_its_version() -> None:
+    assert value(Metrics("1.2.3"), "llama_operator_build_info", version="1.2.3") == 1
 
 
 def test_depth_is_read_when_asked() -> None:
@@ -203,3 +209,11 @@ def test_json_lines_parse_and_keep_extras() -> None:
     entry = json.loads(JsonFormatter().format(record))
     assert entry["msg"] == "a b"
     assert (entry["level"], entry["namespace"], entry["seconds"]) == ("warning", "ns", 1.5)
+
+
+async def test_a_standby_shows_that_it_does_not_lead(server: FakeApi) -> None:
+    metrics = Metrics()
+    api = server.api()
+    build(Config(), api, metrics)
+    await api.close()
+    assert value(metrics, "leader_election_master_status", name=LEASE) == 0

@@ -1,0 +1,1 @@
+"""Real Prometheus and promtool for tests of alerts and dashboards: Debian's own package."""
