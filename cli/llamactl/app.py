@@ -19,7 +19,7 @@ SECTIONS = {
         "list": "List what is deployed.",
         "status": "Show one deployment: conditions, plan, weights, pods, endpoint.",
         "delete": "Delete a deployment; its weights are kept.",
-        "doctor": "Say what a failure in a log of vLLM means, and what mends it.",
+        "doctor": "Say what is wrong with a deployment or in a log, and mend it.",
     },
     "Use it": {
         "chat": "Talk with a deployed model.",

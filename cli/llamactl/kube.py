@@ -19,7 +19,7 @@ from llamactl.api_errors import ApiError, Attempt, UnreachableError
 from llamactl.errors import CliError
 from llamactl.kubeconfig import Connection, connect
 from llamactl.near import nearest, or_list
-from llamactl.resources import DEPLOYMENTS, Resource
+from llamactl.resources import DEPLOYMENTS, PODS, Resource
 from llamactl.settings import Settings, current
 
 MANAGER = "llamactl"
@@ -28,6 +28,7 @@ READ_SECONDS = 30.0
 BUSY_TRIES = 4
 LONGEST_PAUSE = 5.0
 APPLY_PATCH = "application/apply-patch+yaml"
+MERGE_PATCH = "application/merge-patch+json"
 
 Object = dict[str, Any]
 
@@ -72,17 +73,18 @@ class Kube:
             raise
 
     def list(
-        self, resource: Resource, *, selector: str = "", everywhere: bool = False
+        self, resource: Resource, *, selector: str = "", everywhere: bool = False, fields: str = ""
     ) -> list[Object]:
-        """The objects of the namespace, or of all, that the label selector matches."""
-        return self.list_at(resource, selector=selector, everywhere=everywhere)[0]
+        """The objects of the namespace, or of all, that the selectors match."""
+        return self.list_at(resource, selector=selector, everywhere=everywhere, fields=fields)[0]
 
     def list_at(
-        self, resource: Resource, *, selector: str = "", everywhere: bool = False
+        self, resource: Resource, *, selector: str = "", everywhere: bool = False, fields: str = ""
     ) -> tuple[builtins.list[Object], str]:
         """The same, with the resourceVersion from which a watch goes on."""
         attempt = Attempt("list", resource, "" if everywhere else self.namespace)
-        answer = self._call(attempt, query={"labelSelector": selector} if selector else {})
+        wanted = {"labelSelector": selector, "fieldSelector": fields}
+        answer = self._call(attempt, query={key: text for key, text in wanted.items() if text})
         defaults = {"apiVersion": resource.api_version, "kind": resource.kind}
         found = [{**defaults, **item} for item in answer.get("items") or []]
         return found, str(answer.get("metadata", {}).get("resourceVersion", ""))
@@ -96,6 +98,21 @@ class Kube:
         query |= {"dryRun": "All"} if dry else {}
         attempt = Attempt("patch", resource, self.namespace, obj["metadata"]["name"])
         return self._call(attempt, method="PATCH", query=query, body=obj, content=APPLY_PATCH)
+
+    def patch(
+        self,
+        resource: Resource,
+        name: str,
+        body: Mapping[str, Any],
+        *,
+        part: str = "",
+        dry: bool = False,
+    ) -> Object:
+        """Merge into an object, or into a subresource of it such as scale; null removes."""
+        query = {"fieldManager": MANAGER, "fieldValidation": "Strict"}
+        query |= {"dryRun": "All"} if dry else {}
+        attempt = Attempt("patch", resource, self.namespace, name, part)
+        return self._call(attempt, method="PATCH", query=query, body=body, content=MERGE_PATCH)
 
     def delete(self, resource: Resource, name: str, *, uid: str = "", foreground: bool) -> None:
         """Delete an object, its children with it (foreground: they go first)."""
@@ -130,6 +147,18 @@ class Kube:
                 yield event["type"], event["object"]
         finally:
             response.release_conn()
+
+    def log(
+        self, pod: str, container: str, query: Mapping[str, str], *, follow: bool = False
+    ) -> Iterator[bytes]:
+        """Lines of a container's log, without their ends; `follow` goes on until it ends."""
+        attempt = Attempt("get", PODS, self.namespace, pod, "log")
+        query = {**query, "container": container} | ({"follow": "true"} if follow else {})
+        response = self._open(attempt, "GET", query, read=None if follow else READ_SECONDS)
+        try:
+            yield from _lines(response, unended=True)
+        finally:
+            response.close()
 
     def server_version(self) -> str:
         """The API server's version, such as v1.36.3."""
@@ -172,12 +201,12 @@ class Kube:
         body: Mapping[str, Any] | None = None,
         content: str = "application/json",
         path: str = "",
-        read: float = READ_SECONDS,
+        read: float | None = READ_SECONDS,
     ) -> Any:
         url = self.host + (path or attempt.path) + (f"?{urlencode(query)}" if query else "")
         headers = {"Accept": "application/json", "Content-Type": content, **self.headers()}
         text = None if body is None else json.dumps(body).encode()
-        streamed = attempt.verb == "watch"
+        streamed = attempt.verb == "watch" or attempt.part == "log"
         for left in reversed(range(BUSY_TRIES)):
             response = self._request(method, url, headers, text, read, streamed)
             if response.status < 300:
@@ -194,7 +223,7 @@ class Kube:
         url: str,
         headers: Mapping[str, str],
         body: bytes | None,
-        read: float,
+        read: float | None,
         streamed: bool,
     ) -> Any:
         import urllib3
@@ -244,8 +273,10 @@ def _retry_after(text: str) -> float:
     return min(seconds, LONGEST_PAUSE)
 
 
-def _lines(response: Any) -> Iterator[bytes]:
+def _lines(response: Any, *, unended: bool = False) -> Iterator[bytes]:
     rest = b""
     for chunk in response.stream(65536, decode_content=True):
         *whole, rest = (rest + chunk).split(b"\n")
         yield from filter(None, whole)
+    if unended and rest:
+        yield rest

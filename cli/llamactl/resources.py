@@ -23,7 +23,12 @@ class Resource:
     @property
     def qualified(self) -> str:
         """plural.group, as RBAC and kubectl name it."""
-        return f"{self.plural}.{self.group}" if self.group else self.plural
+        return self.named()
+
+    def named(self, part: str = "") -> str:
+        """The same of a subresource: pods/log."""
+        plural = f"{self.plural}/{part}" if part else self.plural
+        return f"{plural}.{self.group}" if self.group else plural
 
     def path(self, namespace: str, name: str = "", subresource: str = "") -> str:
         """The URL path; an empty namespace means all of them."""
@@ -39,3 +44,6 @@ PODS = Resource("", "v1", "pods", "Pod")
 SECRETS = Resource("", "v1", "secrets", "Secret")
 CLAIMS = Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
 NODES = Resource("", "v1", "nodes", "Node")
+EVENTS = Resource("", "v1", "events", "Event")
+SERVERS = Resource("apps", "v1", "deployments", "Deployment")
+JOBS = Resource("batch", "v1", "jobs", "Job")

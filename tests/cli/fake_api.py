@@ -18,7 +18,9 @@ from typing import Any
 import yaml
 from aiohttp import WSMsgType, web
 
-KINDS = ("/llamadeployments", "/llamaweights", "/pods", "/secrets", "/nodes")
+KINDS = (
+    "/llamadeployments", "/llamaweights", "/pods", "/secrets", "/nodes", "/events", "/jobs",
+)  # fmt: skip
 Answer = tuple[int, Any]
 Handler = Callable[["Fake", str, str, dict[str, Any]], Answer | None]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +12,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from llama_operator.api import crd
+from llama_operator.api import crd, labels
 from tests.cli.conftest import Run
 from tests.support.cluster import Cluster
+from tests.unit.diagnose.samples import DATA
 
 pytestmark = pytest.mark.cluster
 
@@ -54,8 +56,6 @@ def _with_namespace(cluster: Cluster, namespace: str) -> Path:
 
 
 def objects(cluster: Cluster, kind: str) -> list[dict[str, object]]:
-    import os
-
     text = cluster.kubectl("get", kind, "-n", os.environ["TEST_NAMESPACE"], "-o", "json")
     return list(json.loads(text)["items"])
 
@@ -302,3 +302,38 @@ def test_list_shows_what_is_there(llamactl: Run, cluster: Cluster) -> None:
         "LlamaDeployment"
     )
     assert "mine" in llamactl("list", "-A").stdout
+
+
+# -- doctor -------------------------------------------------------------------------------------
+
+
+def crashed_pod(cluster: Cluster, name: str) -> None:
+    """A server's pod that ended with vLLM's words for a context that does not fit."""
+    namespace = os.environ["TEST_NAMESPACE"]
+    meta = {"name": "p0", "namespace": namespace, "labels": {
+        labels.DEPLOYMENT: name, labels.COMPONENT: labels.SERVER}}  # fmt: skip
+    spec = {"containers": [{"name": "server", "image": "x"}], "nodeName": "no-such-node"}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}
+    cluster.kubectl("create", "-f", "-", input=json.dumps(pod))
+    text = (DATA / "recorded" / "kv-cache-too-small.log").read_text()
+    line = next(each for each in text.splitlines() if "estimated maximum model length" in each)
+    ended = {"terminated": {"exitCode": 1, "reason": "Error", "message": line[-2048:]}}
+    state = {"name": "server", "ready": False, "restartCount": 0, "image": "x", "imageID": "",
+             "state": ended, "lastState": {}}  # fmt: skip
+    patch = json.dumps({"status": {"phase": "Running", "containerStatuses": [state]}})
+    cluster.kubectl(
+        "patch", "pod", "p0", "-n", namespace, "--subresource=status", "--type=merge", "-p", patch
+    )
+
+
+def test_doctor_mends_a_spec_through_a_real_api_server(llamactl: Run, cluster: Cluster) -> None:
+    assert llamactl("deploy", "8b", "--name", "sick", "--no-wait").exit_code == 0
+    crashed_pod(cluster, "sick")
+    found = llamactl("doctor", "sick", "-o", "json")
+    assert found.exit_code == 1
+    assert json.loads(found.stdout)["cause"] == "InsufficientMemoryForContext"
+    fixed = llamactl("doctor", "sick", "--fix", "--yes")
+    assert fixed.exit_code == 0, fixed.stderr
+    spec = objects(cluster, "llamadeployments")[0]["spec"]
+    assert spec["sizing"]["maxModelLen"] == 1920  # type: ignore[index]
+    assert "has this fix already" in llamactl("doctor", "sick", "--fix", "--yes").stderr

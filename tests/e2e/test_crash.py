@@ -14,8 +14,7 @@ from tests.support.stack import OPERATOR, RUNTIME_CLASS, VLLM_IMAGE, Stack, wait
 from tests.support.vllm_cpu.breakages import BREAKAGES, Breakage, run
 
 from llama_operator.diagnose.judge import diagnose
-from llama_operator.diagnose.pods import ended
-from llama_operator.reconcile.podlogs import TAIL_LINES
+from llama_operator.diagnose.pods import TAIL_LINES, ended
 
 Object = dict[str, Any]
 NAME = "broken"

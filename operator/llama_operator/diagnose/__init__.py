@@ -5,5 +5,8 @@ causes/     the causes, as data, one file per theme
 loglines.py a log as lines without their prefixes; which of them can tell of a failure
 facts.py    what the log tells of the server's settings, for numbers in a fix
 judge.py    a log, an exit code, a reason -> Diagnosis
-pods.py     pods and their logs -> the cause of `Degraded`
+pods.py     a pod and its log -> a cause
+servers.py  all pods of a deployment -> the cause of `Degraded`, and of `llamactl doctor NAME`
+events.py   what Kubernetes itself complains of, where a pod has nothing to tell yet
+results.py  the last words of a weights Job, checked for their form
 """

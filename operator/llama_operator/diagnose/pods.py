@@ -7,12 +7,12 @@ no restart counts (a message that changes each time is a write for ever).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
 from llama_operator.diagnose.judge import Diagnosis, diagnose
-from llama_operator.diagnose.known import Rank
+from llama_operator.diagnose.known import Patch, Rank
 from llama_operator.diagnose.words import clip, in_words, still
 
 Pod = dict[str, Any]
@@ -22,6 +22,9 @@ Logs = Mapping[str, str]
 
 _PULL = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
 _CONFIG = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
+# How much of a log is asked for: the root cause may stand 150 lines before the end.
+TAIL_LINES = 400
+LOG_BYTES = 131072
 _LIMIT = 400
 _EVIDENCE_LIMIT = 300
 _NO_LOGS: Logs = MappingProxyType({})
@@ -33,12 +36,16 @@ JOB_IMAGE = "the operator's option --weights-image"
 class Cause:
     """Why something does not run: a CamelCase reason of `Degraded` and a stable sentence.
 
-    `severity` orders causes, the most telling first.
+    `severity` orders causes, the most telling first. What stands below the order is for a reader
+    who is not a condition: the line of the log, the patch, and the pod that it was found on.
     """
 
     reason: str
     message: str
     severity: int = len(Rank)
+    evidence: str = field(default="", compare=False, repr=False)
+    fix: Patch = field(default_factory=dict, compare=False, repr=False)
+    pod: str = field(default="", compare=False, repr=False)
 
     @property
     def ended(self) -> bool:
@@ -64,9 +71,10 @@ def not_started(pods: Iterable[Pod], image_setting: str) -> Cause | None:
 def _causes(pods: Iterable[Pod], image_setting: str, logs: Logs) -> Iterable[Cause]:
     alive = (pod for pod in pods if not pod["metadata"].get("deletionTimestamp"))
     for pod in alive:
-        found = cause(pod, image_setting, logs.get(pod["metadata"].get("uid", ""), ""))
+        meta = pod["metadata"]
+        found = cause(pod, image_setting, logs.get(meta.get("uid", ""), ""))
         if found is not None:
-            yield found
+            yield replace(found, pod=str(meta.get("name", "")))
 
 
 def _first(causes: Iterable[Cause]) -> Cause | None:
@@ -93,6 +101,11 @@ def ended(pod: Pod) -> Container | None:
         if how is not None:
             return {**container, "ended": how}
     return None
+
+
+def before_restart(container: Container) -> bool:
+    """Whether the run that ended is the one before the present: kubectl's --previous."""
+    return "terminated" not in container.get("state", {})
 
 
 def _containers(status: dict[str, Any]) -> list[Container]:
@@ -156,7 +169,7 @@ def _ended(how: dict[str, Any], log: str) -> Cause:
     if not line and code == 0:
         line = "the engine died, or the server was told to end"
     text = f"vLLM ended with exit code {code}: {still(line) or 'no message; see its log'}"
-    return Cause("CrashLooping", clip(text, _LIMIT))
+    return Cause("CrashLooping", clip(text, _LIMIT), evidence=verdict.evidence)
 
 
 def _told(verdict: Diagnosis) -> Cause:
@@ -165,4 +178,5 @@ def _told(verdict: Diagnosis) -> Cause:
         parts.append(f"A fix by this log: {in_words(verdict.fix)}.")
     if verdict.evidence:
         parts.append(f"vLLM's words: {clip(still(verdict.evidence), _EVIDENCE_LIMIT)}")
-    return Cause(verdict.cause, " ".join(parts), verdict.rank)
+    message = " ".join(parts)
+    return Cause(verdict.cause, message, verdict.rank, verdict.evidence, verdict.fix)

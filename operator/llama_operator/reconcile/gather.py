@@ -9,6 +9,7 @@ from llama_operator.api import signed_url
 from llama_operator.api.signed_url import UrlRefused
 from llama_operator.api.v1alpha1 import LlamaDeploymentSpec, LlamaWeightsSpec
 from llama_operator.catalog.catalog import Catalog
+from llama_operator.diagnose.template import of_template
 from llama_operator.reconcile import reach, resources, specs
 from llama_operator.reconcile.caches import Caches
 from llama_operator.reconcile.ownership import index
@@ -22,7 +23,6 @@ from llama_operator.reconcile.snapshot import (
     World,
 )
 from llama_operator.reconcile.startlogs import StartLogs
-from llama_operator.reconcile.template import of_template
 from llama_operator.render import secret
 from llama_operator.render.inputs import Settings
 from llama_operator.render.weights import weights_name

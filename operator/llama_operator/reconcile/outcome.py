@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from llama_operator.diagnose import pods as diagnose
-from llama_operator.reconcile import results
+from llama_operator.diagnose import results
 from llama_operator.reconcile.findings import WeightsDecision
 from llama_operator.reconcile.ownership import delete
 from llama_operator.reconcile.snapshot import Object, WeightsView

@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
-from llama_operator.diagnose.pods import ended
+from llama_operator.diagnose.pods import LOG_BYTES, TAIL_LINES, before_restart, ended
 from llama_operator.runtime.api import Api
 from llama_operator.runtime.errors import ApiError, TransportError
 
@@ -23,8 +23,6 @@ Object = dict[str, Any]
 Run = tuple[str, str]
 T = TypeVar("T")
 
-TAIL_LINES = 400
-LIMIT_BYTES = 131072
 # Of one deployment: replicas of one template mostly fail alike.
 PODS_AT_ONCE = 4
 # A node that does not answer must not hold up the deployment.
@@ -91,9 +89,9 @@ class PodLogs:
                 meta["name"],
                 container["name"],
                 tail_lines=TAIL_LINES,
-                limit_bytes=LIMIT_BYTES,
+                limit_bytes=LOG_BYTES,
                 # Until the next run begins, the run that ended is the present one.
-                previous="terminated" not in container.get("state", {}),
+                previous=before_restart(container),
             )
 
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from llama_operator.api.conditions import Condition
+from llama_operator.diagnose.template import stamp
 from llama_operator.planner.plan import Plan
 from llama_operator.reconcile import mounts, planning
 from llama_operator.reconcile.actions import Action
 from llama_operator.reconcile.copies import copy_of
 from llama_operator.reconcile.ownership import delete
 from llama_operator.reconcile.snapshot import DeploymentView, Object
-from llama_operator.reconcile.template import stamp
 from llama_operator.render import revision
 from llama_operator.render.inputs import Serving
 

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 from llama_operator.api import labels
 from llama_operator.api.conditions import Condition, Status, find, merge
-from llama_operator.diagnose import pods as diagnose
+from llama_operator.diagnose import servers
+from llama_operator.diagnose.pods import Cause
 from llama_operator.diagnose.words import same_but_for_numbers
 from llama_operator.reconcile import coldstart, revisions
 from llama_operator.reconcile.actions import Failure
 from llama_operator.reconcile.decide import Decision
 from llama_operator.reconcile.ownership import changed
 from llama_operator.reconcile.snapshot import DeploymentView, Object
-from llama_operator.reconcile.template import of_template
 from llama_operator.render import secret
 from llama_operator.render.meta import selector
 from llama_operator.render.weights import weights_name
 
 _OVER_BUDGET = "No replica became ready within its startup budget"
-_POD = re.compile(r'pods "[^"]*"')
 
 
 def build(view: DeploymentView, decision: Decision, failure: Failure | None, now: str) -> Object:
@@ -91,7 +89,7 @@ def _endpoint(view: DeploymentView) -> Object:
 def _conditions(
     view: DeploymentView, decision: Decision, server: Object | None, failure: Failure | None
 ) -> list[Condition]:
-    cause = _steady(view, diagnose.worst(of_template(view.pods, server), view.logs))
+    cause = _steady(view, servers.worst(view.pods, server, view.logs))
     degraded = _degraded(decision, server, failure, cause)
     available = _available(view, server, degraded)
     progressing = _progressing(view, decision, server, cause)
@@ -99,7 +97,7 @@ def _conditions(
     return [_ready(view, [*parts, degraded]), *parts, degraded]
 
 
-def _steady(view: DeploymentView, cause: diagnose.Cause | None) -> diagnose.Cause | None:
+def _steady(view: DeploymentView, cause: Cause | None) -> Cause | None:
     """The old words where a crash differs from the one before in numbers only.
 
     Each finds other free memory, and each would be a write. Of another generation it is news.
@@ -158,7 +156,7 @@ def _count(value: int | str, of: int) -> int:
 
 
 def _progressing(
-    view: DeploymentView, decision: Decision, server: Object | None, cause: diagnose.Cause | None
+    view: DeploymentView, decision: Decision, server: Object | None, cause: Cause | None
 ) -> Condition:
     if view.spec.paused:
         return _moves("False", "Paused", "spec.paused is true: nothing is changed")
@@ -185,7 +183,7 @@ def _moves(status: Status, reason: str, message: str) -> Condition:
     return Condition("Progressing", status, reason, message)
 
 
-def _rollout(live: Object, wanted: int, cause: diagnose.Cause | None, stall: str) -> Condition:
+def _rollout(live: Object, wanted: int, cause: Cause | None, stall: str) -> Condition:
     replicas, ready = live.get("replicas", 0), live.get("readyReplicas", 0)
     if _stalled(live) or (stall and ready < wanted):
         return _moves("False", "StartupStalled", stall or _OVER_BUDGET)
@@ -215,7 +213,7 @@ def _stalled(live: Object) -> bool:
 
 
 def _degraded(
-    decision: Decision, server: Object | None, failure: Failure | None, cause: diagnose.Cause | None
+    decision: Decision, server: Object | None, failure: Failure | None, cause: Cause | None
 ) -> Condition:
     for reason, message in _problems(decision, server, failure, cause):
         return Condition("Degraded", "True", reason, message)
@@ -223,7 +221,7 @@ def _degraded(
 
 
 def _problems(
-    decision: Decision, server: Object | None, failure: Failure | None, cause: diagnose.Cause | None
+    decision: Decision, server: Object | None, failure: Failure | None, cause: Cause | None
 ) -> list[tuple[str, str]]:
     found = []
     if failure is not None:
@@ -232,14 +230,5 @@ def _problems(
         found.append(decision.blocked)
     if cause is not None:
         found.append((cause.reason, cause.message))
-    return found + _replica_failure(server)
-
-
-def _replica_failure(server: Object | None) -> list[tuple[str, str]]:
-    for condition in (server or {}).get("status", {}).get("conditions", ()):
-        if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
-            # The pod's name is made up anew for each attempt.
-            text = _POD.sub("pods", condition.get("message", ""))
-            reason = "QuotaExceeded" if "exceeded quota" in text else "AdmissionRefused"
-            return [(reason, text)]
-    return []
+    refused = servers.refused(server)
+    return [*found, *([(refused.reason, refused.message)] if refused else [])]

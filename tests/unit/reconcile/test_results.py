@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llama_operator.reconcile import results
+from llama_operator.diagnose import results
 
 SHAPE = {
     "architecture": "LlamaForCausalLM",

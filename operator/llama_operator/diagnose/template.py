@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from llama_operator.api import labels
-from llama_operator.reconcile.snapshot import Object
+
+Object = dict[str, Any]
 
 
 def of_template(pods: Iterable[Object], server: Object | None) -> list[Object]:

@@ -1,0 +1,128 @@
+"""Everything that tells how a deployment is, read once: objects, pods, events, logs.
+
+Who may read deployments need not be allowed to read the rest, so what is refused is left out and
+said, with the rule to ask for: a verdict from half of the evidence must not look like a whole one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from llama_operator.api import labels
+from llama_operator.diagnose import pods as diagnose
+from llamactl import view
+from llamactl.api_errors import ApiError
+from llamactl.errors import sentence
+from llamactl.kube import Kube, Object
+from llamactl.resources import EVENTS, PODS, SERVERS, WEIGHTS
+
+T = TypeVar("T")
+# As the operator: replicas of one template mostly fail alike.
+PODS_AT_ONCE = 4
+
+
+@dataclass(frozen=True)
+class Checkup:
+    """What was read at one moment; `unread` says what could not be, and why."""
+
+    deployment: Object
+    server: Object | None = None
+    pods: Sequence[Object] = ()
+    weights: Object | None = None
+    job_pods: Sequence[Object] = ()
+    events: Sequence[Object] = ()
+    logs: Mapping[str, str] = field(default_factory=dict)
+    unread: Sequence[str] = ()
+
+
+class Reader:
+    """Reads what it may, and keeps the words for what it may not."""
+
+    def __init__(self, kube: Kube) -> None:
+        self.kube = kube
+        self.unread: list[str] = []
+
+    def read(self, call: Callable[[], T]) -> T | None:
+        """The answer, or None where the cluster refuses. Raises UnreachableError."""
+        try:
+            return call()
+        except ApiError as error:
+            self.note(error)
+            return None
+
+    def note(self, error: ApiError) -> None:
+        """Keep a refusal, once."""
+        text = f"{sentence(error.message)} {sentence(error.fix)}" if error.fix else error.message
+        if text not in self.unread:
+            self.unread.append(text)
+
+
+def read(kube: Kube, name: str) -> Checkup:
+    """Read all that belongs to a deployment. Raises CliError where there is none."""
+    reader = Reader(kube)
+    deployment = kube.deployment(name)
+    copy = str(view.path(deployment, "status", "weights", "name") or "")
+    servers = view.pod_selector(name, labels.SERVER)
+    pods = reader.read(lambda: kube.list(PODS, selector=servers)) or []
+    weights = reader.read(lambda: kube.find(WEIGHTS, copy)) if copy else None
+    fetches = f"{labels.WEIGHTS}={copy}"
+    job_pods = reader.read(lambda: kube.list(PODS, selector=fetches)) if copy else None
+    return Checkup(
+        deployment,
+        reader.read(lambda: kube.find(SERVERS, name)),
+        pods,
+        weights,
+        job_pods or (),
+        _events(reader, [deployment, weights, *pods, *(job_pods or ())]),
+        _logs(reader, pods),
+        tuple(reader.unread),
+    )
+
+
+def _events(reader: Reader, objects: Sequence[Object | None]) -> list[Object]:
+    """The warnings about these objects, and about what a deployment's controllers make."""
+    kube = reader.kube
+    found = reader.read(lambda: kube.list(EVENTS, fields="type=Warning")) or []
+    owner = view.name_of(objects[0] or {})
+    names = {view.name_of(each) for each in objects if each}
+    return [each for each in found if _about(each, names, owner)]
+
+
+def _about(event: Object, names: set[str], owner: str) -> bool:
+    kind = str(view.path(event, "involvedObject", "kind") or "")
+    name = str(view.path(event, "involvedObject", "name") or "")
+    # A ReplicaSet that may make no pods is the only one to say so.
+    made = kind in (SERVERS.kind, "ReplicaSet") and (name == owner or _of_set(name, owner))
+    return name in names or made
+
+
+def _of_set(name: str, owner: str) -> bool:
+    stem, _, digest = name.rpartition("-")
+    return stem == owner and digest.isalnum()
+
+
+def _logs(reader: Reader, pods: Sequence[Object]) -> dict[str, str]:
+    """The end of the log of each server that ended, by the UID of its pod."""
+    failed = [pod for pod in pods if not view.path(pod, "metadata", "deletionTimestamp")]
+    failed = [pod for pod in failed if diagnose.ended(pod)]
+    texts = {pod["metadata"].get("uid", ""): _tail(reader, pod) for pod in failed[:PODS_AT_ONCE]}
+    return {uid: text for uid, text in texts.items() if text}
+
+
+def _tail(reader: Reader, pod: Object) -> str:
+    container = diagnose.ended(pod) or {}
+    previous = diagnose.before_restart(container)
+    query = {"tailLines": str(diagnose.TAIL_LINES), "limitBytes": str(diagnose.LOG_BYTES)}
+    query |= {"previous": "true"} if previous else {}
+    name = view.name_of(pod)
+    try:
+        lines = list(reader.kube.log(name, str(container.get("name", "")), query))
+    except ApiError as error:
+        if error.status == 403:
+            reader.note(error)
+        else:
+            reader.unread.append(f"The log of {name} cannot be read: {sentence(error.message)}")
+        return ""
+    return b"\n".join(lines).decode(errors="replace")

@@ -1,0 +1,133 @@
+"""What `llamactl doctor NAME` says: the page for people, the document for scripts. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from llama_operator.diagnose.events import last_seen
+from llama_operator.diagnose.words import clip, in_words, still
+from llamactl import output, view
+from llamactl.checkup import Checkup
+from llamactl.findings import HEALTHY, HEALTHY_TEXT, Finding
+from llamactl.reality import Compared, compare
+from llamactl.stages import Snapshot, is_ready, stages
+from llamactl.table import Column, pairs, render
+from llamactl.units import age
+
+EVENTS_SHOWN = 5
+MESSAGE_LIMIT = 300
+PLAN = (Column("PLAN"), Column("PLANNED", right=True), Column("FOUND", right=True), Column("NOTE"))
+EVENTS = (
+    Column("LAST", right=True),
+    Column("REASON"),
+    Column("OBJECT", wrap=True, least=12),
+    Column("MESSAGE", wrap=True, least=20),
+)
+
+
+def document(seen: Checkup, found: Sequence[Finding]) -> dict[str, Any]:
+    """The first cause in the four fields of `doctor --log`, then everything else."""
+    first = found[0] if found else Finding(HEALTHY, "", HEALTHY_TEXT)
+    return {
+        **_fields(first),
+        "healthy": not found,
+        "ready": view.is_true(seen.deployment, "Ready"),
+        "findings": [{"object": each.about, **_fields(each)} for each in found],
+        "plan": [vars(row) for row in compare(seen.deployment)],
+        "events": [_event(each) for each in _newest(seen.events)],
+        "unread": list(seen.unread),
+    }
+
+
+def _fields(finding: Finding) -> dict[str, Any]:
+    return {
+        "cause": finding.cause,
+        "evidence": finding.evidence,
+        "explanation": finding.explanation,
+        "fix": dict(finding.fix),
+    }
+
+
+def page(seen: Checkup, found: Sequence[Finding], width: int) -> str:
+    """The verdict, each finding, the plan against reality, warnings, and what was not read."""
+    sections = [
+        _verdict(seen, found),
+        *(pairs(_rows(each), width) for each in found),
+        _plan(compare(seen.deployment), width),
+        _events(seen.events, width) if found or not _ready(seen) else "",
+        _unread(seen.unread, width),
+    ]
+    return "\n\n".join(section for section in sections if section)
+
+
+def _ready(seen: Checkup) -> bool:
+    return is_ready(Snapshot(seen.deployment, seen.weights, seen.pods))
+
+
+def _verdict(seen: Checkup, found: Sequence[Finding]) -> str:
+    name = view.name_of(seen.deployment)
+    if found:
+        more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+        return f"{name}: {output.bad(found[0].cause)}{more}"
+    if _ready(seen):
+        return f"{name}: {output.good(HEALTHY)}. {HEALTHY_TEXT}."
+    return f"{name}: {output.waiting('not ready yet')}. {HEALTHY_TEXT}.{_doing(seen)}"
+
+
+def _doing(seen: Checkup) -> str:
+    steps = stages(Snapshot(seen.deployment, seen.weights, seen.pods))
+    step = next((each for each in steps if each.state == "doing"), None)
+    return f" It is at {step.name}: {step.text}" if step else ""
+
+
+def _rows(finding: Finding) -> list[tuple[str, str]]:
+    line = clip(still(finding.evidence), MESSAGE_LIMIT)
+    rows = [
+        ("Cause", output.bad(finding.cause)),
+        ("Object", finding.about),
+        ("Meaning", finding.explanation),
+        ("Evidence", "" if line in finding.explanation else line),
+        ("Patch", in_words(finding.fix)),
+    ]
+    return [row for row in rows if row[1]]
+
+
+def _plan(rows: Sequence[Compared], width: int) -> str:
+    cells = [[row.what, _figure(row.planned), _figure(row.found), row.note] for row in rows]
+    return render(PLAN, cells, width) if any(row.found is not None for row in rows) else ""
+
+
+def _figure(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _newest(events: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return sorted(events, key=lambda each: last_seen(dict(each)), reverse=True)[:EVENTS_SHOWN]
+
+
+def _event(event: Mapping[str, Any]) -> dict[str, str]:
+    about = event.get("involvedObject") or {}
+    return {
+        "lastSeen": last_seen(dict(event)),
+        "reason": str(event.get("reason", "")),
+        "object": f"{about.get('kind', '')} {about.get('name', '')}",
+        "message": clip(str(event.get("message") or ""), MESSAGE_LIMIT),
+    }
+
+
+def _events(events: Sequence[Mapping[str, Any]], width: int) -> str:
+    found = [_event(each) for each in _newest(events)]
+    rows = [[age(e["lastSeen"]), e["reason"], e["object"], e["message"]] for e in found]
+    return render(EVENTS, rows, width) if rows else ""
+
+
+def _unread(notes: Sequence[str], width: int) -> str:
+    if not notes:
+        return ""
+    title = click.style("Not read, so more may be wrong", bold=True)
+    return "\n".join([title, pairs([("", note) for note in notes], width)])
