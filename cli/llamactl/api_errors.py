@@ -28,11 +28,12 @@ class Attempt:
     resource: Resource | None
     namespace: str
     name: str = ""
+    part: str = ""  # a subresource, such as scale
 
     @property
     def path(self) -> str:
         """The URL path."""
-        return self.resource.path(self.namespace, self.name) if self.resource else "/"
+        return self.resource.path(self.namespace, self.name, self.part) if self.resource else "/"
 
     @property
     def what(self) -> str:
@@ -134,10 +135,8 @@ def _forbidden(text: str, attempt: Attempt, settings: Settings) -> Words:
     if resource is None or "cannot" not in text:
         # An admission policy or a quota refused the object; its own words say why.
         return f"the cluster refuses this (403): {text}", "", ""
-    rule = (
-        f'{{apiGroups: ["{resource.group}"], resources: [{resource.plural}], '
-        f"verbs: [{attempt.verb}]}}"
-    )
+    plural = f"{resource.plural}/{attempt.part}".rstrip("/")
+    rule = f'{{apiGroups: ["{resource.group}"], resources: [{plural}], verbs: [{attempt.verb}]}}'
     scope = f' in namespace "{attempt.namespace}"' if attempt.namespace else " in all namespaces"
     where = settings.namespace or attempt.namespace
     question = ["auth", "can-i", attempt.verb, resource.qualified]
@@ -179,7 +178,7 @@ def _ours(resource: Resource | None) -> bool:
 
 
 def _conflict(reason: str, text: str, attempt: Attempt, settings: Settings) -> Words:
-    if "conflict" in text and "manager" in text.replace('"', ""):
+    if text.startswith("Apply failed with"):
         return (
             f"{attempt.what} has fields that somebody else set: {_after(text, ': ')}",
             "Take them over with --overwrite, or leave them out",

@@ -8,6 +8,17 @@ from __future__ import annotations
 import click
 
 
+def field_paths(
+    ctx: click.Context,  # noqa: ARG001 - click passes it
+    param: click.Parameter,  # noqa: ARG001
+    incomplete: str,
+) -> list[str]:
+    """Fields of the spec that start with what was typed, ready for their value."""
+    from llamactl import setpath
+
+    return [f"{path}=" for path in setpath.paths() if path.startswith(incomplete)]
+
+
 def deployment_names(
     ctx: click.Context,
     param: click.Parameter,  # noqa: ARG001 - click passes it

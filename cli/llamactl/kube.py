@@ -28,6 +28,7 @@ READ_SECONDS = 30.0
 BUSY_TRIES = 4
 LONGEST_PAUSE = 5.0
 APPLY_PATCH = "application/apply-patch+yaml"
+MERGE_PATCH = "application/merge-patch+json"
 
 Object = dict[str, Any]
 
@@ -40,6 +41,14 @@ class Kube:
         self.settings = settings
         self.namespace = connection.namespace
         self._pool: Any = None
+
+    def within(self, namespace: str) -> Kube:
+        """The same cluster, in another namespace."""
+        if namespace == self.namespace:
+            return self
+        other = Kube(self.connection, self.settings)
+        other.namespace = namespace
+        return other
 
     @property
     def host(self) -> str:
@@ -96,6 +105,21 @@ class Kube:
         query |= {"dryRun": "All"} if dry else {}
         attempt = Attempt("patch", resource, self.namespace, obj["metadata"]["name"])
         return self._call(attempt, method="PATCH", query=query, body=obj, content=APPLY_PATCH)
+
+    def patch(
+        self,
+        resource: Resource,
+        name: str,
+        body: Mapping[str, Any],
+        *,
+        part: str = "",
+        dry: bool = False,
+    ) -> Object:
+        """Merge into an object, or into a subresource of it such as scale; null removes."""
+        query = {"fieldManager": MANAGER, "fieldValidation": "Strict"}
+        query |= {"dryRun": "All"} if dry else {}
+        attempt = Attempt("patch", resource, self.namespace, name, part)
+        return self._call(attempt, method="PATCH", query=query, body=body, content=MERGE_PATCH)
 
     def delete(self, resource: Resource, name: str, *, uid: str = "", foreground: bool) -> None:
         """Delete an object, its children with it (foreground: they go first)."""

@@ -7,12 +7,11 @@ apply never owns, and never freezes, a default.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llamactl import setpath
-from llamactl.errors import BadValueError
+from llamactl import checking, setpath
 from llamactl.resources import DEPLOYMENTS, SECRETS
 
 TOKEN_SECRET = "hf-token"  # noqa: S105 - the name that the operator looks for
@@ -59,7 +58,7 @@ def build(wanted: Wanted) -> dict[str, Any]:
     if wanted.url_secret:
         _put(spec, ("source", "meta", "urlSecretRef"), {"name": wanted.url_secret})
     setpath.apply(spec, wanted.assignments)
-    _validate(spec)
+    checking.values(DEPLOYMENTS.kind, spec)
     return {
         "apiVersion": DEPLOYMENTS.api_version,
         "kind": DEPLOYMENTS.kind,
@@ -95,20 +94,11 @@ def _put(spec: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
     place[path[-1]] = value
 
 
-def _validate(spec: Mapping[str, Any]) -> None:
-    from pydantic import ValidationError
-
-    from llama_operator.api.v1alpha1 import LlamaDeploymentSpec
-
-    try:
-        LlamaDeploymentSpec.model_validate(spec)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        raise BadValueError(
-            f"{first['msg'][:1].lower()}{first['msg'][1:]}, not {first['input']!r}",
-            field=".".join(["spec", *map(str, first["loc"])]),
-            fix="`kubectl explain llamadeployment.spec` describes every field",
-        ) from error
+def verb(there: Mapping[str, Any] | None, changes: Sequence[str]) -> str:
+    """What was done to an object, in one word."""
+    if there is None:
+        return "created"
+    return "changed" if changes else "unchanged"
 
 
 def differences(there: Any, wanted: Any, path: str = "spec") -> list[str]:

@@ -46,6 +46,22 @@ def output(*formats: str) -> Callable[[F], F]:
     )
 
 
+DRY_RUNS = {
+    "client": "judge it here, ask no cluster",
+    "server": "have the API server judge it",
+}
+
+
+def dry_run(*kinds: str) -> Callable[[F], F]:
+    """Add --dry-run with the kinds that a command knows; it writes nothing."""
+    return click.option(
+        "--dry-run",
+        type=click.Choice(["none", *kinds]),
+        default="none",
+        help=" ".join(f"{kind}: {DRY_RUNS[kind]}." for kind in kinds),
+    )
+
+
 class Duration(click.ParamType[float]):
     """A span of time; the value is whole seconds, at least 0."""
 

@@ -294,6 +294,41 @@ def test_a_wrong_token_is_401(llamactl: Run, cluster: Cluster, tmp_path: Path) -
     assert "does not accept your credentials (401)" in result.stderr
 
 
+def test_scale_and_set_and_what_they_need(llamactl: Run, cluster: Cluster) -> None:
+    llamactl("deploy", "8b", "--name", "mine", "--no-wait")
+    result = llamactl("scale", "mine", "--replicas", 3)
+    assert result.stdout.endswith(" scaled from 1 to 3\n"), result.output
+    refused = llamactl("set", "mine", "gpu.count=2", "engine.args=[--model=x]")
+    assert refused.exit_code == 1
+    assert "spec.engine.args: this flag is set" in refused.stderr
+    result = llamactl("set", "mine", "gpu.count=2")
+    assert result.stdout.endswith(" changed\n"), result.output
+    assert "  spec.gpu.count: not set -> 2\n" in result.stderr
+    llamactl("set", "mine", "gpu.count-")
+    spec: dict[str, object] = objects(cluster, "llama")[0]["spec"]  # type: ignore[assignment]
+    assert (spec["replicas"], spec["gpu"]) == (3, {})
+    dry = llamactl("scale", "mine", "--replicas", 9, "--dry-run=server")
+    assert dry.stdout.endswith(" scaled from 3 to 9 (server dry run)\n")
+    assert objects(cluster, "llama")[0]["spec"] == spec
+
+
+def test_apply_twice_and_beside_another_manager(
+    llamactl: Run, cluster: Cluster, tmp_path: Path
+) -> None:
+    path = tmp_path / "llama.yaml"
+    path.write_text(llamactl("deploy", "8b", "--name", "mine", "--dry-run=client").stdout)
+    assert llamactl("apply", "-f", path).stdout.endswith("mine created\n")
+    assert llamactl("apply", "-f", path).stdout.endswith("mine unchanged\n")
+    llamactl("set", "mine", "replicas=2")
+    assert llamactl("apply", "-f", path).stdout.endswith("mine unchanged\n")
+    path.write_text(path.read_text() + "  replicas: 5\n")
+    refused = llamactl("apply", "-f", path)
+    assert refused.exit_code == 1
+    assert "has fields that somebody else set" in refused.stderr
+    assert llamactl("apply", "-f", path, "--overwrite").stdout.endswith("mine changed\n")
+    assert objects(cluster, "llama")[0]["spec"]["replicas"] == 5  # type: ignore[index]
+
+
 def test_list_shows_what_is_there(llamactl: Run, cluster: Cluster) -> None:
     assert "No deployments" in llamactl("list").stderr
     llamactl("deploy", "8b", "--name", "mine", "--no-wait")

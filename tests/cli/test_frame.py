@@ -68,7 +68,7 @@ def test_help_imports_nothing_heavy(args: list[str]) -> None:
 def test_a_mistyped_command_is_wrong_usage(llamactl: Run) -> None:
     result = llamactl("lst")
     assert result.exit_code == 2
-    assert "did you mean list?" in result.stderr
+    assert "did you mean list" in result.stderr
 
 
 @pytest.mark.parametrize("args", [["list", "--nope"], ["status"], ["list", "-o", "xml"]])
