@@ -24,6 +24,9 @@ SECTIONS = {
         "delete": "Delete a deployment; its weights are kept.",
         "doctor": "Say what a failure in a log of vLLM means, and what mends it.",
     },
+    "Keep its weights": {
+        "weights": "List, add, verify and remove copies of weights; renew Meta's URL.",
+    },
     "Use it": {
         "chat": "Talk with a deployed model.",
         "complete": "Let a deployed model continue a text.",

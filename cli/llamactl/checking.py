@@ -37,7 +37,7 @@ def values(kind: str, spec: Mapping[str, Any], at: str = "spec") -> None:
 
 def whole(kind: str, spec: Mapping[str, Any], at: str = "spec") -> None:
     """Everything that can be judged here. Raises BadValueError naming the field."""
-    for field, key, known in unknown(spec, _schema(kind), at):
+    for field, key, known in unknown(spec, schema(kind), at):
         near = nearest(key, known) or sorted(known)[:8]
         raise BadValueError(
             "there is no such field",
@@ -50,15 +50,15 @@ def whole(kind: str, spec: Mapping[str, Any], at: str = "spec") -> None:
         _reserved(spec.get("engine") or {}, at)
 
 
-def unknown(value: Any, schema: Schema, at: str) -> Iterator[tuple[str, str, list[str]]]:
+def unknown(value: Any, known_as: Schema, at: str) -> Iterator[tuple[str, str, list[str]]]:
     """(path, field, fields that there are) for every field that the schema does not have.
 
     The models take such fields without a word, as an operator must that is older than the CRD.
     """
     if isinstance(value, list):
         for index, each in enumerate(value):
-            yield from unknown(each, schema.get("items") or {}, f"{at}[{index}]")
-    known = schema.get("properties")
+            yield from unknown(each, known_as.get("items") or {}, f"{at}[{index}]")
+    known = known_as.get("properties")
     if not isinstance(value, Mapping) or not known:
         return
     for key, each in value.items():
@@ -101,7 +101,8 @@ def _model(kind: str) -> Any:
 
 
 @cache
-def _schema(kind: str) -> Schema:
+def schema(kind: str) -> Schema:
+    """The schema of a kind's spec, as the CRD has it."""
     from llama_operator.api.schema import structural
 
     return structural(_model(kind))

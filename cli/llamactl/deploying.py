@@ -8,13 +8,13 @@ nothing behind.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import IO, Any
+from typing import Any
 
-from llamactl import manifest, metaurl, naming, output, readiness, view
-from llamactl.errors import BadValueError, CliError
+from llamactl import credentials, manifest, metaurl, naming, output, readiness, view
+from llamactl.errors import CliError
 from llamactl.kube import Kube, Object, open_cluster
 from llamactl.modelname import Resolved
-from llamactl.resources import DEPLOYMENTS, SECRETS
+from llamactl.resources import DEPLOYMENTS
 from llamactl.settings import Settings, current
 
 
@@ -94,27 +94,18 @@ class Deploying:
         return changes
 
     def _store_token(self, kube: Kube) -> None:
-        file: IO[str] | None = self.given["hf_token_file"]
-        if file is None:
-            return
-        token = _token(file)
-        secret = manifest.token_secret(kube.namespace, token)
-        kube.apply(SECRETS, secret, force=self.given["overwrite"])
-        output.talk(
-            f"Token stored in Secret {manifest.TOKEN_SECRET}; every model of namespace "
-            f"{kube.namespace} may use it."
-        )
+        if self.given["hf_token_file"]:
+            credentials.store_token(
+                kube, self.given["hf_token_file"], overwrite=self.given["overwrite"]
+            )
 
     @property
     def _url_secret(self) -> str:
-        return f"{self.name}-meta-url"
+        return credentials.url_secret_name(self.name)
 
     def _store_url(self, kube: Kube) -> None:
         if self.url:
-            secret = manifest.url_secret(kube.namespace, self._url_secret, self.url)
-            # A new e-mail for the same deployment is what people come back with.
-            kube.apply(SECRETS, secret, force=True)
-            output.talk(f"URL stored in Secret {self._url_secret}.")
+            credentials.store_url(kube, self._url_secret, self.url)
 
     def _report(self, obj: Object, verb: str) -> None:
         if self.fmt in ("json", "yaml"):
@@ -144,15 +135,3 @@ class Deploying:
         key = f", API key in Secret {secret}" if secret else ", no API key"
         output.talk(f"Ready: {url} (inside the cluster){key}. Ask it:")
         output.hint(settings.llamactl("chat", self.name, "What is the capital of France?"))
-
-
-def _token(file: IO[str]) -> str:
-    words = file.read().split()
-    if len(words) != 1:
-        found = "nothing" if not words else f"{len(words)} words"
-        raise BadValueError(
-            f"{file.name} holds {found}; it must hold one token",
-            field="--hf-token-file",
-            fix="Make one at https://huggingface.co/settings/tokens",
-        )
-    return words[0]

@@ -19,7 +19,7 @@ from llamactl.api_errors import ApiError, Attempt, UnreachableError
 from llamactl.errors import CliError
 from llamactl.kubeconfig import Connection, connect
 from llamactl.near import nearest, or_list
-from llamactl.resources import DEPLOYMENTS, Resource
+from llamactl.resources import DEPLOYMENTS, WEIGHTS, Resource
 from llamactl.settings import Settings, current
 
 MANAGER = "llamactl"
@@ -61,14 +61,22 @@ class Kube:
 
     def deployment(self, name: str) -> Object:
         """A LlamaDeployment; where there is none of that name, the error offers the nearest."""
-        found = self.find(DEPLOYMENTS, name)
+        return self.named(DEPLOYMENTS, name, "list")
+
+    def weights(self, name: str) -> Object:
+        """A LlamaWeights, likewise."""
+        return self.named(WEIGHTS, name, "weights", "ls")
+
+    def named(self, resource: Resource, name: str, *listing: str) -> Object:
+        """An object that must exist. Raises CliError with the nearest name and how to list all."""
+        found = self.find(resource, name)
         if found is not None:
             return found
-        near = nearest(name, [str(o["metadata"]["name"]) for o in self.list(DEPLOYMENTS)])
+        near = nearest(name, [str(o["metadata"]["name"]) for o in self.list(resource)])
         raise CliError(
-            f"no LlamaDeployment {name!r} in namespace {self.namespace!r}",
+            f"no {resource.kind} {name!r} in namespace {self.namespace!r}",
             fix=f"Did you mean {or_list(near)}?" if near else "",
-            next=self.settings.llamactl("list"),
+            next=self.settings.llamactl(*listing),
         )
 
     def find(self, resource: Resource, name: str) -> Object | None:

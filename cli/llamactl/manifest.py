@@ -50,13 +50,11 @@ def build(wanted: Wanted) -> dict[str, Any]:
     for option, path in FIELDS.items():
         value = wanted.options.get(option)
         if value not in (None, ""):
-            _put(spec, path, value)
+            put(spec, path, value)
     if wanted.token_secret:
-        name, _, key = wanted.token_secret.partition(":")
-        reference = {"name": name, "key": key or TOKEN_KEY}
-        _put(spec, ("source", "huggingFace", "tokenSecretRef"), reference)
+        put(spec, ("source", "huggingFace", "tokenSecretRef"), token_reference(wanted.token_secret))
     if wanted.url_secret:
-        _put(spec, ("source", "meta", "urlSecretRef"), {"name": wanted.url_secret})
+        put(spec, ("source", "meta", "urlSecretRef"), {"name": wanted.url_secret})
     setpath.apply(spec, wanted.assignments)
     checking.values(DEPLOYMENTS.kind, spec)
     return {
@@ -69,15 +67,16 @@ def build(wanted: Wanted) -> dict[str, Any]:
 
 def token_secret(namespace: str, token: str) -> dict[str, Any]:
     """The Secret that the operator uses for the default hub, for every model of a namespace."""
-    return _secret(namespace, TOKEN_SECRET, TOKEN_KEY, token)
+    return secret(namespace, TOKEN_SECRET, TOKEN_KEY, token)
 
 
-def url_secret(namespace: str, name: str, url: str) -> dict[str, Any]:
+def url_secret(namespace: str, name: str, url: str, key: str = URL_KEY) -> dict[str, Any]:
     """The Secret with the signed URL of Meta's e-mail."""
-    return _secret(namespace, name, URL_KEY, url)
+    return secret(namespace, name, key, url)
 
 
-def _secret(namespace: str, name: str, key: str, value: str) -> dict[str, Any]:
+def secret(namespace: str, name: str, key: str, value: str) -> dict[str, Any]:
+    """A Secret of one entry; applied, it leaves other entries as they are."""
     return {
         "apiVersion": SECRETS.api_version,
         "kind": SECRETS.kind,
@@ -87,7 +86,14 @@ def _secret(namespace: str, name: str, key: str, value: str) -> dict[str, Any]:
     }
 
 
-def _put(spec: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+def token_reference(text: str) -> dict[str, str]:
+    """The reference of NAME or NAME:KEY."""
+    name, _, key = text.partition(":")
+    return {"name": name, "key": key or TOKEN_KEY}
+
+
+def put(spec: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    """Set a value deep in a spec, making what is missing on the way."""
     place = spec
     for key in path[:-1]:
         place = place.setdefault(key, {})

@@ -46,6 +46,24 @@ def output(*formats: str) -> Callable[[F], F]:
     )
 
 
+def listing(function: F) -> F:
+    """Add what every list takes: -A, -l, -w and -o."""
+    for option in (
+        output("table", "wide", "json", "yaml", "name"),
+        click.option(
+            "-w", "--watch", is_flag=True, help="Go on, and print a line for every change."
+        ),
+        click.option(
+            "-l", "--selector", default="", metavar="LABELS", help="Only with these labels."
+        ),
+        click.option(
+            "-A", "--all-namespaces", "everywhere", is_flag=True, help="Of all namespaces."
+        ),
+    ):
+        function = option(function)
+    return function
+
+
 DRY_RUNS = {
     "client": "judge it here, ask no cluster",
     "server": "have the API server judge it",
@@ -118,3 +136,10 @@ def name_argument(function: F) -> F:
     from llamactl.complete import deployment_names
 
     return click.argument("name", shell_complete=deployment_names)(function)
+
+
+def weights_argument(function: F) -> F:
+    """Add NAME of a LlamaWeights, which completes from the cluster."""
+    from llamactl.complete import weights_names
+
+    return click.argument("name", shell_complete=weights_names)(function)

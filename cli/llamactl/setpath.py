@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
 from itertools import pairwise
 from typing import Any
 
+from llamactl.checking import schema as schema_of_kind
 from llamactl.errors import BadValueError
 from llamactl.near import nearest, or_list
+from llamactl.resources import DEPLOYMENTS
 
 OPTION = "--set"
 _WORD = re.compile(r"((?:\\.|[^.\[\\])+)((?:\[\d+\])*)(?:\.|$)")
@@ -23,7 +24,12 @@ _LONGEST_LIST = 256
 Schema = Mapping[str, Any]
 
 
-def apply(spec: dict[str, Any], assignments: Sequence[str], option: str = OPTION) -> None:
+def apply(
+    spec: dict[str, Any],
+    assignments: Sequence[str],
+    option: str = OPTION,
+    kind: str = DEPLOYMENTS.kind,
+) -> None:
     """Set each "path=value" in the spec. Raises BadValueError naming the option and the path."""
     for text in assignments:
         path, sign, value = text.partition("=")
@@ -33,13 +39,13 @@ def apply(spec: dict[str, Any], assignments: Sequence[str], option: str = OPTION
             )
         keys = _split(path.strip(), option)
         where = f"{option} {path}"
-        _store(spec, keys, _typed(value, _schema_of(keys, where), where), where)
+        _store(spec, keys, _typed(value, _schema_of(keys, where, kind), where), where)
 
 
 def remove(spec: dict[str, Any], path: str, option: str = OPTION) -> None:
     """Take a field out of the spec, which makes it automatic again; no error where it is not set."""
     keys = _split(path, option)
-    _schema_of(keys, f"{option} {path}")
+    _schema_of(keys, f"{option} {path}", DEPLOYMENTS.kind)
     place: Any = spec
     for key in keys[:-1]:
         place = place.get(key) if isinstance(place, dict) else None
@@ -55,7 +61,7 @@ def remove(spec: dict[str, Any], path: str, option: str = OPTION) -> None:
 
 def paths() -> list[str]:
     """Every field that can be set, as a.b.c; lists and maps are not entered."""
-    return list(_walk(_root(), ""))
+    return list(_walk(schema_of_kind(DEPLOYMENTS.kind), ""))
 
 
 def _walk(schema: Schema, at: str) -> Iterator[str]:
@@ -83,16 +89,8 @@ def _split(path: str, option: str) -> list[str | int]:
     return keys[1:] if keys[:1] == ["spec"] and len(keys) > 1 else keys
 
 
-@cache
-def _root() -> Schema:
-    from llama_operator.api.schema import structural
-    from llama_operator.api.v1alpha1 import LlamaDeploymentSpec
-
-    return structural(LlamaDeploymentSpec)
-
-
-def _schema_of(keys: list[str | int], where: str) -> Schema:
-    schema = _root()
+def _schema_of(keys: list[str | int], where: str, kind: str) -> Schema:
+    schema = schema_of_kind(kind)
     walked = "spec"
     for key in keys:
         schema = _child(schema, key, walked, where)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from llamactl import options, output
@@ -25,7 +23,7 @@ def command(name: str, yes: bool, wait: bool, timeout: float) -> None:
     Downloaded weights and their volume are kept, for a while or for good; what exactly is said
     before you are asked.
     """
-    from llamactl import deletion, view, waiting
+    from llamactl import confirm, deletion, view, waiting
     from llamactl.kube import open_cluster
     from llamactl.resources import DEPLOYMENTS
 
@@ -34,15 +32,9 @@ def command(name: str, yes: bool, wait: bool, timeout: float) -> None:
     for line in deletion.lines(seen):
         output.talk(line)
     if not yes:
-        _ask(name)
+        confirm.ask(f"Delete {name}?")
     uid = str(view.path(seen.deployment, "metadata", "uid") or "")
     kube.delete(DEPLOYMENTS, name, uid=uid, foreground=wait)
     if wait:
         waiting.until_gone(kube, name, uid, timeout)
     output.data(f"{view.full_name(seen.deployment)} {'deleted' if wait else 'is being deleted'}")
-
-
-def _ask(name: str) -> None:
-    if not sys.stdin.isatty():
-        raise click.UsageError("nobody is at the terminal to ask; add --yes")
-    click.confirm(f"Delete {name}?", abort=True, err=True)
