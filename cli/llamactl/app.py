@@ -24,7 +24,8 @@ SECTIONS = {
         "delete": "Delete a deployment; its weights are kept.",
         "doctor": "Say what a failure in a log of vLLM means, and what mends it.",
     },
-    "Keep its weights": {
+    "Keep it": {
+        "key": "Show or rotate the API key of an endpoint.",
         "weights": "List, add, verify and remove copies of weights; renew Meta's URL.",
     },
     "Use it": {
