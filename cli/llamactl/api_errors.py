@@ -179,7 +179,7 @@ def _ours(resource: Resource | None) -> bool:
 
 
 def _conflict(reason: str, text: str, attempt: Attempt, settings: Settings) -> Words:
-    if "conflict" in text and "manager" in text.replace('"', ""):
+    if text.startswith("Apply failed with"):
         return (
             f"{attempt.what} has fields that somebody else set: {_after(text, ': ')}",
             "Take them over with --overwrite, or leave them out",

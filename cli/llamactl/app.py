@@ -18,8 +18,15 @@ SECTIONS = {
         "deploy": "Serve a model: weights, GPUs, server and endpoint.",
         "list": "List what is deployed.",
         "status": "Show one deployment: conditions, plan, weights, pods, endpoint.",
+        "scale": "Set the number of replicas of a deployment.",
+        "set": "Set fields of a deployment, and say what restarts.",
+        "apply": "Make or change what a manifest says.",
         "delete": "Delete a deployment; its weights are kept.",
         "doctor": "Say what is wrong with a deployment or in a log, and mend it.",
+    },
+    "Keep it": {
+        "key": "Show or rotate the API key of an endpoint.",
+        "weights": "List, add, verify and remove copies of weights; renew Meta's URL.",
     },
     "Use it": {
         "chat": "Talk with a deployed model.",

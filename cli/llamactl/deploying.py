@@ -8,14 +8,13 @@ nothing behind.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import IO, Any
+from typing import Any
 
-from llamactl import manifest, metaurl, naming, output, view, waiting
-from llamactl.errors import BadValueError, CliError
+from llamactl import credentials, manifest, metaurl, naming, output, readiness, view
+from llamactl.errors import CliError
 from llamactl.kube import Kube, Object, open_cluster
 from llamactl.modelname import Resolved
-from llamactl.progress import display
-from llamactl.resources import DEPLOYMENTS, SECRETS
+from llamactl.resources import DEPLOYMENTS
 from llamactl.settings import Settings, current
 
 
@@ -41,12 +40,12 @@ class Deploying:
         judged = kube.apply(DEPLOYMENTS, wanted, dry=True, force=True)
         changes = self._changes(there, judged, kube.settings)
         if self.given["dry_run"] == "server":
-            self._report(judged, self._verb(there, changes) + " (server dry run)")
+            self._report(judged, manifest.verb(there, changes) + " (server dry run)")
             return
         self._store_token(kube)
         self._store_url(kube)
         stored = kube.apply(DEPLOYMENTS, wanted, force=self.given["overwrite"])
-        self._report_start(stored, self._verb(there, changes))
+        self._report_start(stored, manifest.verb(there, changes))
         if self.given["wait"]:
             stored = self._wait(kube, stored)
         if self.fmt in ("json", "yaml"):
@@ -94,33 +93,19 @@ class Deploying:
             )
         return changes
 
-    def _verb(self, there: Object | None, changes: list[str]) -> str:
-        if there is None:
-            return "created"
-        return "changed" if changes else "unchanged"
-
     def _store_token(self, kube: Kube) -> None:
-        file: IO[str] | None = self.given["hf_token_file"]
-        if file is None:
-            return
-        token = _token(file)
-        secret = manifest.token_secret(kube.namespace, token)
-        kube.apply(SECRETS, secret, force=self.given["overwrite"])
-        output.talk(
-            f"Token stored in Secret {manifest.TOKEN_SECRET}; every model of namespace "
-            f"{kube.namespace} may use it."
-        )
+        if self.given["hf_token_file"]:
+            credentials.store_token(
+                kube, self.given["hf_token_file"], overwrite=self.given["overwrite"]
+            )
 
     @property
     def _url_secret(self) -> str:
-        return f"{self.name}-meta-url"
+        return credentials.url_secret_name(self.name)
 
     def _store_url(self, kube: Kube) -> None:
         if self.url:
-            secret = manifest.url_secret(kube.namespace, self._url_secret, self.url)
-            # A new e-mail for the same deployment is what people come back with.
-            kube.apply(SECRETS, secret, force=True)
-            output.talk(f"URL stored in Secret {self._url_secret}.")
+            credentials.store_url(kube, self._url_secret, self.url)
 
     def _report(self, obj: Object, verb: str) -> None:
         if self.fmt in ("json", "yaml"):
@@ -135,19 +120,11 @@ class Deploying:
             output.data(f"{view.full_name(obj)} {verb}")
 
     def _wait(self, kube: Kube, stored: Object) -> Object:
-        if view.path(stored, "spec", "paused"):
-            output.talk(f"{self.name} is paused; nothing will start.")
+        ready = readiness.wait(kube, stored, self.given["timeout"])
+        if ready is None:
             return stored
-        uid = str(view.path(stored, "metadata", "uid") or "")
-        try:
-            with display() as shown:
-                seen = waiting.until_ready(kube, self.name, uid, self.given["timeout"], shown)
-        except KeyboardInterrupt:
-            output.talk(f"\nNo longer waiting; {self.name} goes on in the cluster.")
-            output.hint(kube.settings.llamactl("status", self.name))
-            raise
-        self._tell(seen.deployment, kube.settings)
-        return dict(seen.deployment)
+        self._tell(ready, kube.settings)
+        return ready
 
     def _tell(self, obj: Mapping[str, Any], settings: Settings) -> None:
         url = view.path(obj, "status", "endpoint", "url")
@@ -158,15 +135,3 @@ class Deploying:
         key = f", API key in Secret {secret}" if secret else ", no API key"
         output.talk(f"Ready: {url} (inside the cluster){key}. Ask it:")
         output.hint(settings.llamactl("chat", self.name, "What is the capital of France?"))
-
-
-def _token(file: IO[str]) -> str:
-    words = file.read().split()
-    if len(words) != 1:
-        found = "nothing" if not words else f"{len(words)} words"
-        raise BadValueError(
-            f"{file.name} holds {found}; it must hold one token",
-            field="--hf-token-file",
-            fix="Make one at https://huggingface.co/settings/tokens",
-        )
-    return words[0]

@@ -6,7 +6,6 @@ shown nowhere: no message and no traceback of ours holds it.
 
 from __future__ import annotations
 
-import base64
 import http.client
 import json
 from collections.abc import Iterator, Mapping
@@ -15,13 +14,12 @@ from typing import Any
 
 from llama_operator.api import labels
 from llama_operator.render.flags import listening_port
-from llamactl import forward, sse, view
+from llamactl import apikey, forward, sse, view
 from llamactl.errors import CliError
 from llamactl.kube import Kube
-from llamactl.resources import PODS, SECRETS
+from llamactl.resources import PODS
 
 DEFAULT_PORT = 8000
-KEY_ENTRY = "default"
 READ_SECONDS = 600.0
 
 
@@ -56,7 +54,7 @@ def find(kube: Kube, name: str) -> Target:
         pod=ready[0],
         port=listening_port(int(view.path(obj, "spec", "endpoint", "port") or DEFAULT_PORT)),
         model=str(served or view.path(obj, "spec", "model")),
-        key=_key(kube, name, obj),
+        key=apikey.read(kube, obj).key if apikey.is_asked_for(obj) else "",
     )
 
 
@@ -68,22 +66,6 @@ def _not_ready(kube: Kube, name: str, obj: Mapping[str, Any]) -> CliError:
         fix="Wait until it is ready",
         next=kube.settings.llamactl("status", name),
     )
-
-
-def _key(kube: Kube, name: str, obj: Mapping[str, Any]) -> str:
-    if view.path(obj, "spec", "auth", "mode") == "None":
-        return ""
-    secret = view.path(obj, "status", "endpoint", "secretName")
-    secret = str(secret or view.path(obj, "spec", "auth", "secretName") or f"{name}-api-key")
-    entries = kube.get(SECRETS, secret).get("data") or {}
-    if not entries:
-        raise CliError(
-            f"Secret {secret} holds no key",
-            fix="Every entry of it is a valid key; add one",
-            next=kube.settings.kubectl("describe", "secret", secret),
-        )
-    entry = KEY_ENTRY if KEY_ENTRY in entries else sorted(entries)[0]
-    return base64.b64decode(entries[entry]).decode().strip()
 
 
 def ask(target: Target, route: str, body: Mapping[str, Any]) -> dict[str, Any]:

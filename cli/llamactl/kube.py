@@ -19,7 +19,7 @@ from llamactl.api_errors import ApiError, Attempt, UnreachableError
 from llamactl.errors import CliError
 from llamactl.kubeconfig import Connection, connect
 from llamactl.near import nearest, or_list
-from llamactl.resources import DEPLOYMENTS, PODS, Resource
+from llamactl.resources import DEPLOYMENTS, PODS, WEIGHTS, Resource
 from llamactl.settings import Settings, current
 
 MANAGER = "llamactl"
@@ -42,6 +42,14 @@ class Kube:
         self.namespace = connection.namespace
         self._pool: Any = None
 
+    def within(self, namespace: str) -> Kube:
+        """The same cluster, in another namespace."""
+        if namespace == self.namespace:
+            return self
+        other = Kube(self.connection, self.settings)
+        other.namespace = namespace
+        return other
+
     @property
     def host(self) -> str:
         """The API server's URL."""
@@ -53,14 +61,22 @@ class Kube:
 
     def deployment(self, name: str) -> Object:
         """A LlamaDeployment; where there is none of that name, the error offers the nearest."""
-        found = self.find(DEPLOYMENTS, name)
+        return self.named(DEPLOYMENTS, name, "list")
+
+    def weights(self, name: str) -> Object:
+        """A LlamaWeights, likewise."""
+        return self.named(WEIGHTS, name, "weights", "ls")
+
+    def named(self, resource: Resource, name: str, *listing: str) -> Object:
+        """An object that must exist. Raises CliError with the nearest name and how to list all."""
+        found = self.find(resource, name)
         if found is not None:
             return found
-        near = nearest(name, [str(o["metadata"]["name"]) for o in self.list(DEPLOYMENTS)])
+        near = nearest(name, [str(o["metadata"]["name"]) for o in self.list(resource)])
         raise CliError(
-            f"no LlamaDeployment {name!r} in namespace {self.namespace!r}",
+            f"no {resource.kind} {name!r} in namespace {self.namespace!r}",
             fix=f"Did you mean {or_list(near)}?" if near else "",
-            next=self.settings.llamactl("list"),
+            next=self.settings.llamactl(*listing),
         )
 
     def find(self, resource: Resource, name: str) -> Object | None:
@@ -184,7 +200,8 @@ class Kube:
         content: str = "application/json",
         path: str = "",
     ) -> Object:
-        response = self._open(attempt, method, query or {}, body, content, path)
+        read = READ_SECONDS
+        response = self._open(attempt, method, query or {}, body, content, path, read=read)
         try:
             answer = json.loads(response.data)
         except ValueError as error:
@@ -201,7 +218,8 @@ class Kube:
         body: Mapping[str, Any] | None = None,
         content: str = "application/json",
         path: str = "",
-        read: float | None = READ_SECONDS,
+        *,
+        read: float | None,
     ) -> Any:
         url = self.host + (path or attempt.path) + (f"?{urlencode(query)}" if query else "")
         headers = {"Accept": "application/json", "Content-Type": content, **self.headers()}

@@ -1,14 +1,11 @@
-"""The table of `llamactl list`, and its lines as objects change."""
+"""The table of `llamactl list`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llamactl import output, view
-from llamactl.errors import CliError
-from llamactl.kube import Kube
-from llamactl.resources import DEPLOYMENTS
 from llamactl.table import Column, render
 from llamactl.units import age
 
@@ -75,35 +72,3 @@ def reason(obj: Object) -> str:
     if view.path(obj, "metadata", "deletionTimestamp"):
         return "Deleting"
     return str(view.condition(obj, "Ready").get("reason") or "NotLookedAtYet")
-
-
-def lines(
-    kube: Kube,
-    found: Sequence[Object],
-    *,
-    version: str,
-    selector: str,
-    wide: bool,
-    everywhere: bool,
-) -> Iterator[tuple[Object, str]]:
-    """Each changed object with its line, aligned with the table of all; ends never."""
-    known = {_key(obj): obj for obj in found}
-    while True:
-        events = kube.watch(DEPLOYMENTS, version=version, selector=selector, everywhere=everywhere)
-        for kind, obj in events:
-            if kind == "ERROR":
-                raise CliError(f"the watch ended: {obj.get('message', kind)}", fix="Start it again")
-            version = str(view.path(obj, "metadata", "resourceVersion") or version)
-            known[_key(obj)] = {**obj, "deleted": kind == "DELETED"}
-            yield obj, _line(known, obj, wide, everywhere)
-            if kind == "DELETED":
-                known.pop(_key(obj))
-
-
-def _key(obj: Object) -> tuple[str, str]:
-    return str(view.path(obj, "metadata", "namespace") or ""), view.name_of(obj)
-
-
-def _line(known: dict[tuple[str, str], Object], obj: Object, wide: bool, everywhere: bool) -> str:
-    text = table(list(known.values()), output.width(), wide=wide, everywhere=everywhere)
-    return text.split("\n")[1 + list(known).index(_key(obj))]

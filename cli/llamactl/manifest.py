@@ -7,12 +7,11 @@ apply never owns, and never freezes, a default.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llamactl import setpath
-from llamactl.errors import BadValueError
+from llamactl import checking, setpath
 from llamactl.resources import DEPLOYMENTS, SECRETS
 
 TOKEN_SECRET = "hf-token"  # noqa: S105 - the name that the operator looks for
@@ -51,15 +50,13 @@ def build(wanted: Wanted) -> dict[str, Any]:
     for option, path in FIELDS.items():
         value = wanted.options.get(option)
         if value not in (None, ""):
-            _put(spec, path, value)
+            put(spec, path, value)
     if wanted.token_secret:
-        name, _, key = wanted.token_secret.partition(":")
-        reference = {"name": name, "key": key or TOKEN_KEY}
-        _put(spec, ("source", "huggingFace", "tokenSecretRef"), reference)
+        put(spec, ("source", "huggingFace", "tokenSecretRef"), token_reference(wanted.token_secret))
     if wanted.url_secret:
-        _put(spec, ("source", "meta", "urlSecretRef"), {"name": wanted.url_secret})
+        put(spec, ("source", "meta", "urlSecretRef"), {"name": wanted.url_secret})
     setpath.apply(spec, wanted.assignments)
-    _validate(spec)
+    checking.values(DEPLOYMENTS.kind, spec)
     return {
         "apiVersion": DEPLOYMENTS.api_version,
         "kind": DEPLOYMENTS.kind,
@@ -70,15 +67,16 @@ def build(wanted: Wanted) -> dict[str, Any]:
 
 def token_secret(namespace: str, token: str) -> dict[str, Any]:
     """The Secret that the operator uses for the default hub, for every model of a namespace."""
-    return _secret(namespace, TOKEN_SECRET, TOKEN_KEY, token)
+    return secret(namespace, TOKEN_SECRET, TOKEN_KEY, token)
 
 
-def url_secret(namespace: str, name: str, url: str) -> dict[str, Any]:
+def url_secret(namespace: str, name: str, url: str, key: str = URL_KEY) -> dict[str, Any]:
     """The Secret with the signed URL of Meta's e-mail."""
-    return _secret(namespace, name, URL_KEY, url)
+    return secret(namespace, name, key, url)
 
 
-def _secret(namespace: str, name: str, key: str, value: str) -> dict[str, Any]:
+def secret(namespace: str, name: str, key: str, value: str) -> dict[str, Any]:
+    """A Secret of one entry; applied, it leaves other entries as they are."""
     return {
         "apiVersion": SECRETS.api_version,
         "kind": SECRETS.kind,
@@ -88,27 +86,25 @@ def _secret(namespace: str, name: str, key: str, value: str) -> dict[str, Any]:
     }
 
 
-def _put(spec: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+def token_reference(text: str) -> dict[str, str]:
+    """The reference of NAME or NAME:KEY."""
+    name, _, key = text.partition(":")
+    return {"name": name, "key": key or TOKEN_KEY}
+
+
+def put(spec: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    """Set a value deep in a spec, making what is missing on the way."""
     place = spec
     for key in path[:-1]:
         place = place.setdefault(key, {})
     place[path[-1]] = value
 
 
-def _validate(spec: Mapping[str, Any]) -> None:
-    from pydantic import ValidationError
-
-    from llama_operator.api.v1alpha1 import LlamaDeploymentSpec
-
-    try:
-        LlamaDeploymentSpec.model_validate(spec)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        raise BadValueError(
-            f"{first['msg'][:1].lower()}{first['msg'][1:]}, not {first['input']!r}",
-            field=".".join(["spec", *map(str, first["loc"])]),
-            fix="`kubectl explain llamadeployment.spec` describes every field",
-        ) from error
+def verb(there: Mapping[str, Any] | None, changes: Sequence[str]) -> str:
+    """What was done to an object, in one word."""
+    if there is None:
+        return "created"
+    return "changed" if changes else "unchanged"
 
 
 def differences(there: Any, wanted: Any, path: str = "spec") -> list[str]:

@@ -18,13 +18,13 @@ def from_model(model: str) -> str:
     return words[:LIMIT].rstrip("-")
 
 
-def check(name: str) -> str:
+def check(name: str, field: str = "--name") -> str:
     """The name, if the API server will take it. Raises BadValueError."""
     if _VALID.match(name):
         return name
     raise BadValueError(
         f"{name!r} must be at most {LIMIT} of a-z, 0-9 and -; it names a Service and starts with "
         "a letter",
-        field="--name",
-        fix=f"For example: --name {from_model(name)}",
+        field=field,
+        fix=f"For example: {from_model(name)}",
     )

@@ -46,6 +46,40 @@ def output(*formats: str) -> Callable[[F], F]:
     )
 
 
+def listing(function: F) -> F:
+    """Add what every list takes: -A, -l, -w and -o."""
+    for option in (
+        output("table", "wide", "json", "yaml", "name"),
+        click.option(
+            "-w", "--watch", is_flag=True, help="Go on, and print a line for every change."
+        ),
+        click.option(
+            "-l", "--selector", default="", metavar="LABELS", help="Only with these labels."
+        ),
+        click.option(
+            "-A", "--all-namespaces", "everywhere", is_flag=True, help="Of all namespaces."
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+DRY_RUNS = {
+    "client": "judge it here, ask no cluster",
+    "server": "have the API server judge it",
+}
+
+
+def dry_run(*kinds: str) -> Callable[[F], F]:
+    """Add --dry-run with the kinds that a command knows; it writes nothing."""
+    return click.option(
+        "--dry-run",
+        type=click.Choice(["none", *kinds]),
+        default="none",
+        help=" ".join(f"{kind}: {DRY_RUNS[kind]}." for kind in kinds),
+    )
+
+
 class Duration(click.ParamType[float]):
     """A span of time; the value is whole seconds, at least 0."""
 
@@ -102,3 +136,10 @@ def name_argument(function: F) -> F:
     from llamactl.complete import deployment_names
 
     return click.argument("name", shell_complete=deployment_names)(function)
+
+
+def weights_argument(function: F) -> F:
+    """Add NAME of a LlamaWeights, which completes from the cluster."""
+    from llamactl.complete import weights_names
+
+    return click.argument("name", shell_complete=weights_names)(function)

@@ -7,12 +7,12 @@ when it changes, and bytes at most every ten seconds.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from llamactl import output
-from llamactl.stages import Snapshot, Stage, stages
+from llamactl.stages import Stage
 from llamactl.units import duration
 
 PLAIN_SECONDS = 10.0
@@ -29,9 +29,9 @@ class Plain:
         self._told: dict[str, tuple[str, str]] = {}
         self._last_bytes = float("-inf")
 
-    def show(self, snapshot: Snapshot) -> None:
+    def show(self, steps: Sequence[Stage]) -> None:
         """A line for each stage with news."""
-        for stage in stages(snapshot):
+        for stage in steps:
             if stage.state != "todo" and self._is_news(stage):
                 self._told[stage.name] = (stage.state, stage.text)
                 self._line(f"{stage.name}: {stage.text or stage.state}")
@@ -65,9 +65,9 @@ class Live:
         self._note = ""
         self._stages: list[Stage] = []
 
-    def show(self, snapshot: Snapshot) -> None:
-        """Redraw with the newest snapshot."""
-        self._stages = stages(snapshot)
+    def show(self, steps: Sequence[Stage]) -> None:
+        """Redraw with the newest stages."""
+        self._stages = list(steps)
         self._note = ""
         self._draw()
 

@@ -89,14 +89,23 @@ def failure(snapshot: Snapshot) -> Failure | None:
     planned = view.condition(deployment, "Planned")
     if planned.get("status") == "False":
         return _failure(planned)
-    if snapshot.weights is not None and not view.is_true(snapshot.weights, "Ready"):
-        for kind, reasons in LASTING.items():
-            found = view.condition(snapshot.weights, kind)
-            if found.get("status") == "False" and found.get("reason") in reasons:
-                return _failure(found)
+    of_weights = lasting_failure(snapshot.weights) if snapshot.weights else None
+    if of_weights:
+        return of_weights
     for kind, bad in (("WeightsReady", "False"), ("Progressing", "False"), ("Degraded", "True")):
         found = view.condition(deployment, kind)
         if found.get("status") == bad and _lasts(kind, str(found.get("reason"))):
+            return _failure(found)
+    return None
+
+
+def lasting_failure(weights: Object) -> Failure | None:
+    """What of a copy's conditions will not pass by itself."""
+    if view.is_true(weights, "Ready"):
+        return None
+    for kind, reasons in LASTING.items():
+        found = view.condition(weights, kind)
+        if found.get("status") == "False" and found.get("reason") in reasons:
             return _failure(found)
     return None
 
@@ -134,12 +143,13 @@ def _weights(snapshot: Snapshot) -> Stage:
         return Stage("Weights", "todo")
     progress = view.path(snapshot.weights or {}, "status", "progress")
     if isinstance(progress, Mapping) and progress.get("bytesTotal"):
-        return _fetching(progress)
+        return fetching(progress, "Weights")
     why = _first_unmet(snapshot.weights) or str(found.get("message") or found.get("reason"))
     return Stage("Weights", "doing", why)
 
 
-def _fetching(progress: Object) -> Stage:
+def fetching(progress: Object, name: str) -> Stage:
+    """The step whose bytes a `status.progress` counts."""
     done, total = int(progress.get("bytesDone") or 0), int(progress["bytesTotal"])
     speed = int(progress.get("bytesPerSecond") or 0)
     words = [
@@ -149,7 +159,7 @@ def _fetching(progress: Object) -> Stage:
     ]
     if speed:
         words += [f"{bytes_text(speed)}/s", f"{duration((total - done) / speed)} left"]
-    return Stage("Weights", "doing", ", ".join(words), done=done, total=total, speed=speed)
+    return Stage(name, "doing", ", ".join(words), done=done, total=total, speed=speed)
 
 
 def _first_unmet(weights: Object | None) -> str:

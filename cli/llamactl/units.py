@@ -5,21 +5,21 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
 _RATE = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)\s*([kKMGT]?)(i?)(bits?|b|B)(?:/s|ps)?")
 _BYTE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 def parse_duration(text: str) -> float | None:
-    """Seconds of "1h30m", "90s" or "90"; None where the text is no span of time."""
+    """Seconds of "7d", "1h30m", "90s" or "90"; None where the text is no span of time."""
     text = text.strip()
     if text.replace(".", "", 1).isdigit() and text.isascii():
         return float(text)
     match = _DURATION.fullmatch(text)
     if match is None or not any(match.groups()):
         return None
-    hours, minutes, seconds = (float(part or 0) for part in match.groups())
-    return hours * 3600 + minutes * 60 + seconds
+    days, hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    return days * 86400 + hours * 3600 + minutes * 60 + seconds
 
 
 def parse_rate(text: str) -> float | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from llama_operator.api import labels
 from llamactl import output
-from llamactl.resources import DEPLOYMENTS
+from llamactl.resources import DEPLOYMENTS, Resource
 
 Object = Mapping[str, Any]
 
@@ -27,9 +27,10 @@ def path(obj: Object, *keys: str) -> Any:
     return value
 
 
-def full_name(obj: Object) -> str:
+def full_name(obj: Object, resource: Resource = DEPLOYMENTS) -> str:
     """kind.group/name, as `kubectl -o name` prints it."""
-    return f"llamadeployment.{DEPLOYMENTS.group}/{name_of(obj)}"
+    kind = resource.kind.lower()
+    return f"{kind}.{resource.group}/{name_of(obj)}" if resource.group else f"{kind}/{name_of(obj)}"
 
 
 def conditions(obj: Object) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ of the time, a condition that will not pass by itself, or the object's deletion 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from llama_operator.api import labels
@@ -17,7 +17,7 @@ from llamactl.api_errors import ApiError, UnreachableError
 from llamactl.errors import CliError, TimedOutError
 from llamactl.kube import Kube, Object
 from llamactl.resources import DEPLOYMENTS, PODS, WEIGHTS
-from llamactl.stages import Failure, Snapshot, failure, is_ready, looked_at, stages
+from llamactl.stages import Failure, Snapshot, Stage, failure, is_ready, looked_at, stages
 from llamactl.units import duration
 
 T = TypeVar("T")
@@ -32,8 +32,8 @@ PASSING_AT_FIRST = {"NotFound", "SecretMissing", "StorageClassMissing"}
 class Display(Protocol):
     """Where progress is shown."""
 
-    def show(self, snapshot: Snapshot) -> None:
-        """The newest snapshot."""
+    def show(self, steps: Sequence[Stage]) -> None:
+        """The stages as they are now."""
 
     def note(self, text: str) -> None:
         """A remark beside it."""
@@ -68,7 +68,7 @@ def until_ready(kube: Kube, name: str, uid: str, seconds: float, display: Displa
         waited = time.monotonic() - start
         seen = _look(kube, name, display)
         if seen is not None:
-            display.show(seen)
+            display.show(stages(seen))
             _same(kube, seen.deployment, name, uid)
             if is_ready(seen):
                 return seen
@@ -82,8 +82,13 @@ def until_ready(kube: Kube, name: str, uid: str, seconds: float, display: Displa
 
 
 def _look(kube: Kube, name: str, display: Display) -> Snapshot | None:
+    return look(lambda: snapshot(kube, name), display)
+
+
+def look(read: Callable[[], T], display: Display) -> T | None:
+    """What is read, or None and a remark while the API server is away or busy."""
     try:
-        return snapshot(kube, name)
+        return read()
     except UnreachableError as error:
         display.note(error.message)
     except ApiError as error:

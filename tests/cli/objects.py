@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import json
+import time
 from typing import Any
 
 NOW = "2026-11-24T03:00:00Z"
@@ -117,3 +119,11 @@ def weights(name: str = "llama-70b-abc", **more: Any) -> dict[str, Any]:
 
 def secret(key: str, entry: str = "default") -> dict[str, Any]:
     return {"data": {entry: base64.b64encode(key.encode()).decode()}}
+
+
+def meta_url(host: str = "llama3-1.llamameta.net", seconds: float = 3600) -> str:
+    """A URL as Meta's e-mail has it."""
+    until = {"DateLessThan": {"AWS:EpochTime": int(time.time() + seconds)}}
+    policy = {"Statement": [{"Resource": f"https://{host}/*", "Condition": until}]}
+    encoded = base64.urlsafe_b64encode(json.dumps(policy).encode()).decode().rstrip("=")
+    return f"https://{host}/*?Policy={encoded}&Signature=very-secret-signature&Key-Pair-Id=K1"

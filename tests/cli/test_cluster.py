@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import yaml
 
 from llama_operator.api import crd, labels
 from tests.cli.conftest import Run
+from tests.cli.objects import meta_url
 from tests.support.cluster import Cluster
 from tests.unit.diagnose.samples import DATA
 
@@ -154,14 +154,6 @@ def test_a_token_file_becomes_a_secret_and_is_never_shown(
     assert yaml.safe_load(result.stdout)["kind"] == "LlamaDeployment"
 
 
-def meta_url(host: str = "llama3-1.llamameta.net", seconds: float = 3600) -> str:
-    """A URL as Meta's e-mail has it."""
-    until = {"DateLessThan": {"AWS:EpochTime": int(time.time() + seconds)}}
-    policy = {"Statement": [{"Resource": f"https://{host}/*", "Condition": until}]}
-    encoded = base64.urlsafe_b64encode(json.dumps(policy).encode()).decode().rstrip("=")
-    return f"https://{host}/*?Policy={encoded}&Signature=very-secret-signature&Key-Pair-Id=K1"
-
-
 def test_metas_url_becomes_a_secret_and_the_source(
     llamactl: Run, cluster: Cluster, tmp_path: Path
 ) -> None:
@@ -218,11 +210,11 @@ def test_not_ready_in_time_is_3(llamactl: Run, cluster: Cluster) -> None:
     assert "llamactl status llama-3-1-8b-instruct" in result.stderr
 
 
-def _status(cluster: Cluster, name: str, status: dict[str, object]) -> None:
+def _status(cluster: Cluster, name: str, status: dict[str, object], kind: str = "llama") -> None:
     import os
 
     cluster.kubectl(
-        "patch", "llama", name, "-n", os.environ["TEST_NAMESPACE"], "--subresource=status",
+        "patch", kind, name, "-n", os.environ["TEST_NAMESPACE"], "--subresource=status",
         "--type=merge", "-p", json.dumps({"status": status}),
     )  # fmt: skip
 
@@ -292,6 +284,61 @@ def test_a_wrong_token_is_401(llamactl: Run, cluster: Cluster, tmp_path: Path) -
     result = llamactl("list", "--kubeconfig", path)
     assert result.exit_code == 1
     assert "does not accept your credentials (401)" in result.stderr
+
+
+def test_scale_and_set_and_what_they_need(llamactl: Run, cluster: Cluster) -> None:
+    llamactl("deploy", "8b", "--name", "mine", "--no-wait")
+    result = llamactl("scale", "mine", "--replicas", 3)
+    assert result.stdout.endswith(" scaled from 1 to 3\n"), result.output
+    refused = llamactl("set", "mine", "gpu.count=2", "engine.args=[--model=x]")
+    assert refused.exit_code == 1
+    assert "spec.engine.args: this flag is set" in refused.stderr
+    result = llamactl("set", "mine", "gpu.count=2")
+    assert result.stdout.endswith(" changed\n"), result.output
+    assert "  spec.gpu.count: not set -> 2\n" in result.stderr
+    llamactl("set", "mine", "gpu.count-")
+    spec: dict[str, object] = objects(cluster, "llama")[0]["spec"]  # type: ignore[assignment]
+    assert (spec["replicas"], spec["gpu"]) == (3, {})
+    dry = llamactl("scale", "mine", "--replicas", 9, "--dry-run=server")
+    assert dry.stdout.endswith(" scaled from 3 to 9 (server dry run)\n")
+    assert objects(cluster, "llama")[0]["spec"] == spec
+
+
+def test_apply_twice_and_beside_another_manager(
+    llamactl: Run, cluster: Cluster, tmp_path: Path
+) -> None:
+    path = tmp_path / "llama.yaml"
+    path.write_text(llamactl("deploy", "8b", "--name", "mine", "--dry-run=client").stdout)
+    assert llamactl("apply", "-f", path).stdout.endswith("mine created\n")
+    assert llamactl("apply", "-f", path).stdout.endswith("mine unchanged\n")
+    llamactl("set", "mine", "replicas=2")
+    assert llamactl("apply", "-f", path).stdout.endswith("mine unchanged\n")
+    path.write_text(path.read_text() + "  replicas: 5\n")
+    refused = llamactl("apply", "-f", path)
+    assert refused.exit_code == 1
+    assert "has fields that somebody else set" in refused.stderr
+    assert llamactl("apply", "-f", path, "--overwrite").stdout.endswith("mine changed\n")
+    assert objects(cluster, "llama")[0]["spec"]["replicas"] == 5  # type: ignore[index]
+
+
+def test_a_copy_is_added_verified_and_removed(llamactl: Run, cluster: Cluster) -> None:
+    args = ("weights", "add", "8b", "--name", "mine", "--size", "40Gi")
+    assert llamactl(*args).stdout == "llamaweights.llamactl.dev/mine created\n"
+    assert llamactl(*args).stdout.endswith(" unchanged\n")
+    assert "would change it" in llamactl(*args[:-1], "50Gi").stderr
+    assert "is not complete yet" in llamactl("weights", "verify", "mine").stderr
+    seen: dict[str, object] = {
+        "digest": f"sha256:{'a' * 64}",
+        "unusedSince": "2026-01-01T00:00:00Z",
+    }
+    _status(cluster, "mine", seen, "llamaweights")
+    assert llamactl("weights", "verify", "mine").exit_code == 0
+    assert llamactl("weights", "verify", "mine", "--schedule", "Daily").exit_code == 0
+    (copy,) = objects(cluster, "llamaweights")
+    assert "llamactl.dev/verify-at" in copy["metadata"]["annotations"]  # type: ignore[index]
+    assert copy["spec"]["verify"] == {"schedule": "Daily"}  # type: ignore[index]
+    assert "mine is being deleted" in llamactl("weights", "gc", "--yes").stdout
+    assert objects(cluster, "llamaweights") == []
 
 
 def test_list_shows_what_is_there(llamactl: Run, cluster: Cluster) -> None:

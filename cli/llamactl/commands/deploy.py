@@ -58,12 +58,7 @@ from llamactl.command import Command
     help="Any other field of the spec; can be repeated.",
 )
 @click.option("--overwrite", is_flag=True, help="Change a deployment of that name.")
-@click.option(
-    "--dry-run",
-    type=click.Choice(["none", "client", "server"]),
-    default="none",
-    help="client: print what would be sent. server: have the API server judge it.",
-)
+@options.dry_run("client", "server")
 @click.option("--wait/--no-wait", default=True, help="Wait until it answers (default).")
 @options.timeout("30m")
 @options.output("text", "json", "yaml", "name")

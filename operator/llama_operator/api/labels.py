@@ -31,6 +31,9 @@ VOLUME: Final = "llamactl.dev/volume"
 # Annotation: hash of what was last applied, so that an unchanged object costs no request.
 INTENT_HASH: Final = "llamactl.dev/intent-hash"
 
+# Annotation of a LlamaWeights: a time (RFC 3339) from which on its copy is to be read again, once.
+VERIFY_AT: Final = "llamactl.dev/verify-at"
+
 # Finalizer on a LlamaWeights that something still serves from.
 FINALIZER: Final = "llamactl.dev/in-use"
 

@@ -1,4 +1,4 @@
-"""A finished copy, read again by its schedule: bytes on a disk change without telling anybody.
+"""A finished copy, read again by its schedule or when asked to: bytes on a disk change without telling anybody.
 
 The servers go on whatever is found: they have the weights in memory. The condition says what was
 found until a later round finds otherwise.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from llama_operator.api import labels
 from llama_operator.api.conditions import Condition
 from llama_operator.reconcile import outcome, source
 from llama_operator.reconcile.findings import WeightsDecision, stamp
@@ -23,14 +24,12 @@ def judge(view: WeightsView, decision: WeightsDecision) -> None:
     """Start a round that is due, and take over what it has found."""
     since = str(view.status.get("lastVerifiedAt", ""))
     _keep(view, decision)
-    period = PERIODS.get(view.spec.verify.schedule)
-    if period is None:
+    left = _left(view, since)
+    if left is None:
         return
-    if not since:  # published by a version that did not write it down
+    if not since and _asked(view, since) is None:  # of a version that did not write it down
         decision.facts["lastVerifiedAt"] = stamp(view.world.now)
         return
-    # No longer than a period, also where the clock was ahead when it was written down.
-    left = min(period, period - (view.world.now - datetime.fromisoformat(since)).total_seconds())
     if left > 0:
         decision.again(left)
         return
@@ -46,9 +45,35 @@ def judge(view: WeightsView, decision: WeightsDecision) -> None:
 
 def current(view: WeightsView) -> str:
     """Name of the Job of the present round, which is not to be cleared away."""
-    if view.spec.verify.schedule == "Never":
+    since = str(view.status.get("lastVerifiedAt", ""))
+    if _left(view, since) is None:
         return ""
-    return jobs.verify_name(source.finished(view), str(view.status.get("lastVerifiedAt", "")))
+    return jobs.verify_name(source.finished(view), since)
+
+
+def _left(view: WeightsView, since: str) -> float | None:
+    """Seconds until the next round, by the schedule or because somebody asked; None: never."""
+    waits = (_scheduled(view, since), _asked(view, since))
+    return min((each for each in waits if each is not None), default=None)
+
+
+def _scheduled(view: WeightsView, since: str) -> float | None:
+    period = PERIODS.get(view.spec.verify.schedule)
+    if period is None or not since:
+        return period
+    # No longer than a period, also where the clock was ahead when it was written down.
+    return min(period, period - (view.world.now - datetime.fromisoformat(since)).total_seconds())
+
+
+def _asked(view: WeightsView, since: str) -> float | None:
+    text = view.raw["metadata"].get("annotations", {}).get(labels.VERIFY_AT, "")
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if at.tzinfo is None or (since and at <= datetime.fromisoformat(since)):
+        return None
+    return max(0.0, (at - view.world.now).total_seconds())
 
 
 def _take_over(view: WeightsView, job: Object, decision: WeightsDecision) -> None:

@@ -372,6 +372,37 @@ def test_a_bad_round_is_said_until_a_good_one() -> None:
     assert status_of(view, later)["Verified"] == ("False", "ChecksumMismatch")
 
 
+def asked(at: str, status: Object, *children: Object, **change: Any) -> WeightsDecision:
+    raw = weights(status=status, meta={"annotations": {"llamactl.dev/verify-at": at}})
+    return decide(plain_view(raw, [OWN, *children], **change))
+
+
+def test_a_round_that_is_asked_for_begins_at_once_and_once() -> None:
+    before = published("2026-01-01T11:00:00Z")
+    due = asked("2026-01-01T11:59:00Z", before)
+    assert kinds(due) == ["ServiceAccount", "Role", "RoleBinding", "Job"]
+    job = ended(job_of(due))
+    over = asked("2026-01-01T11:59:00Z", before, job, pods=(pod({"ok": True, "digest": DIGEST}),))
+    assert (over.facts["lastVerifiedAt"], over.actions) == ("2026-01-01T12:00:00Z", [])
+    after = asked("2026-01-01T11:59:00Z", published("2026-01-01T12:00:00Z"), job)
+    assert [action.name for action in after.actions] == [job["metadata"]["name"]]  # type: ignore[union-attr]
+    assert after.requeue_after is None
+
+
+def test_a_round_that_is_asked_for_later_waits_and_a_text_that_is_no_time_does_nothing() -> None:
+    later = asked("2026-01-01T13:00:00Z", published("2026-01-01T11:00:00Z"))
+    assert (applied(later), later.requeue_after) == ([], 3600)
+    for text in ("soon", "", "2026-01-01T11:59:00"):
+        ignored = asked(text, published("2026-01-01T11:00:00Z"))
+        assert (applied(ignored), ignored.requeue_after) == ([], None)
+
+
+def test_a_copy_of_an_older_version_can_be_asked_for_too() -> None:
+    status = published("")
+    del status["lastVerifiedAt"]
+    assert kinds(asked("2026-01-01T11:59:00Z", status))[-1] == "Job"
+
+
 def test_another_manifest_is_no_good_round() -> None:
     _, due = again(published("2025-12-31T12:00:00Z"))
     other = {"ok": True, "digest": "sha256:" + "e" * 64}

@@ -1,0 +1,72 @@
+"""What a changed spec does to the servers that run: nothing, more or fewer of them, a restart.
+
+Judged by the operator's own rule: a revision is named by the part of the spec that needs a
+restart, so equal names mean that no server is touched. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Spec = Mapping[str, Any]
+
+
+def verdict(before: Spec, after: Spec, name: str) -> str:
+    """One or two sentences on what follows from `after` taking the place of `before`."""
+    if after.get("paused"):
+        return f"{name} is paused: nothing happens until `paused=false` is set."
+    words = [_resumed(before), _restart(before, after), _replicas(before, after)]
+    return " ".join(filter(None, words)) or "No server restarts."
+
+
+def replicas(spec: Spec) -> int:
+    """Replicas that a spec asks for."""
+    wanted = spec.get("replicas")
+    return 1 if wanted is None else int(wanted)
+
+
+def _resumed(before: Spec) -> str:
+    return "What was changed while it was paused takes effect now." if before.get("paused") else ""
+
+
+def _replicas(before: Spec, after: Spec) -> str:
+    was, now = replicas(before), replicas(after)
+    if now == was:
+        return ""
+    if now == 0:
+        return (
+            f"{_servers(was)} stop{_s(was)} after the requests that run; nothing answers until it "
+            "is scaled up. Weights, endpoint and API key stay."
+        )
+    if now > was:
+        return f"{_servers(now - was)} more start{_s(now - was)}; those that run go on."
+    return f"{_servers(was - now)} stop{_s(was - now)} after the requests that run."
+
+
+def _restart(before: Spec, after: Spec) -> str:
+    from llama_operator.api.v1alpha1 import LlamaDeploymentSpec
+    from llama_operator.render.inputs import Copy
+    from llama_operator.render.revision import inputs_of
+    from llama_operator.render.weights import weights_name
+
+    old, new = (LlamaDeploymentSpec.model_validate(spec) for spec in (before, after))
+    moved = weights_name(old) != weights_name(new)
+    same = Copy(name="", claim="", path="", bytes=0)
+    if not moved and inputs_of(old, same) == inputs_of(new, same):
+        return ""
+    count = min(old.replicas, new.replicas)
+    if not count:
+        return ""
+    first = f"Other weights ({weights_name(new)}) are made ready first. " if moved else ""
+    if count == 1:
+        return first + "The server restarts, and nothing answers while it loads the model."
+    return first + f"All {count} servers restart, one after another; the others answer meanwhile."
+
+
+def _servers(count: int) -> str:
+    return "1 server" if count == 1 else f"{count} servers"
+
+
+def _s(count: int) -> str:
+    return "s" if count == 1 else ""

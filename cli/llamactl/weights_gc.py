@@ -1,0 +1,85 @@
+"""Copies that nothing uses: found by what the operator wrote down, shown, deleted after a yes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from llamactl import confirm, outcome, output, view
+from llamactl.kube import Kube
+from llamactl.resources import WEIGHTS
+from llamactl.table import Column, render
+from llamactl.units import age, bytes_text, duration, parse_time
+
+Object = Mapping[str, Any]
+
+COLUMNS = (
+    Column("NAME"),
+    Column("UNUSED", right=True),
+    Column("SIZE", right=True),
+    Column("MODEL", optional=True),
+    Column("VOLUME", optional=True),
+)
+
+
+def run(kube: Kube, seconds: float, *, dry: bool, yes: bool) -> None:
+    """List, ask, delete."""
+    idle = [obj for obj in kube.list(WEIGHTS) if unused_seconds(obj) is not None]
+    found = [obj for obj in idle if (unused_seconds(obj) or 0) >= seconds]
+    if len(found) < len(idle):
+        more = len(idle) - len(found)
+        output.talk(
+            f"{more} more {'is' if more == 1 else 'are'} unused for less than {duration(seconds)} "
+            "(--unused-for)."
+        )
+    if not found:
+        output.talk(f"Nothing to delete in namespace {kube.namespace!r}.")
+        return
+    output.data(render(COLUMNS, [_row(obj) for obj in found], output.width()))
+    if dry:
+        return
+    if not yes:
+        confirm.ask(f"Delete {_count(found)}?")
+    for obj in found:
+        # Another object of that name, made meanwhile, is not what was shown.
+        uid = str(view.path(obj, "metadata", "uid") or "")
+        kube.delete(WEIGHTS, view.name_of(obj), uid=uid, foreground=False)
+        outcome.line(obj, "is being deleted", "text", WEIGHTS)
+
+
+def unused_seconds(obj: Object, now: datetime | None = None) -> float | None:
+    """For how long nothing used a copy; None where something does, or nobody looked yet."""
+    since = parse_time(str(view.path(obj, "status", "unusedSince") or ""))
+    used = view.path(obj, "status", "usedByCount") or view.path(obj, "status", "usedBy")
+    if since is None or used or view.path(obj, "metadata", "deletionTimestamp"):
+        return None
+    return max(0.0, ((now or datetime.now(UTC)) - since).total_seconds())
+
+
+def volume(obj: Object) -> str:
+    """What becomes of the volume: one of our making goes, one that the user named stays."""
+    claim = str(view.path(obj, "status", "claimName") or "")
+    if not claim:
+        return "-"
+    named = view.path(obj, "spec", "storage", "claimName") or view.path(
+        obj, "spec", "source", "claim", "name"
+    )
+    return f"claim {claim} {'stays, with its files' if claim == named else 'goes'}"
+
+
+def _row(obj: Object) -> list[str]:
+    size = view.path(obj, "status", "bytes")
+    return [
+        view.name_of(obj),
+        age(str(view.path(obj, "status", "unusedSince") or "")),
+        bytes_text(size) if size else "-",
+        str(view.path(obj, "spec", "model") or ""),
+        volume(obj),
+    ]
+
+
+def _count(found: Sequence[Object]) -> str:
+    size = sum(int(view.path(obj, "status", "bytes") or 0) for obj in found)
+    copies = "1 copy" if len(found) == 1 else f"{len(found)} copies"
+    return f"{copies} ({bytes_text(size)})"
