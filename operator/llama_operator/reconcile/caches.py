@@ -10,11 +10,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from llama_operator.api import labels
-from llama_operator.reconcile import mounts, resources, revisions, specs
+from llama_operator.reconcile import mounts, packed, resources, revisions, specs
 from llama_operator.render.weights import weights_name
 from llama_operator.runtime.api import Api
-from llama_operator.runtime.informer import Informer
+from llama_operator.runtime.compact import Compact
+from llama_operator.runtime.informer import Informer, Transform
 from llama_operator.runtime.resource import Resource
+from llama_operator.runtime.store import IndexFn
 
 Object = dict[str, Any]
 
@@ -36,43 +38,21 @@ class Caches:
     """One informer for each kind that is watched."""
 
     def __init__(self, api: Api, namespace: str | None = None) -> None:
+        where: dict[str, Any] = {"namespace": namespace}
+        ours: dict[str, Any] = {**where, "label_selector": _OURS}
+        users: dict[str, IndexFn] = {"weights": _weights_of}
         self.deployments = Informer(
-            api, resources.DEPLOYMENTS, namespace=namespace, indexes={"weights": _weights_of}
+            api, resources.DEPLOYMENTS, transform=Compact(), indexes=users, **where
         )
-        self.weights = Informer(api, resources.WEIGHTS, namespace=namespace)
+        self.weights = Informer(api, resources.WEIGHTS, transform=Compact(), **where)
         self.children = {
-            resource.kind: self._child(api, resource, namespace)
+            resource.kind: Informer(api, resource, **_kept(resource), **ours)
             for resource in (*resources.SERVING_CHILDREN, *resources.WEIGHTS_CHILDREN)
         }
-        self.pods = Informer(
-            api,
-            resources.PODS,
-            namespace=namespace,
-            label_selector=_OURS,
-            transform=slim_pod,
-            indexes={"owner": _named_owner},
-        )
+        named: dict[str, IndexFn] = {"owner": _named_owner}
+        self.pods = Informer(api, resources.PODS, transform=_small(slim_pod), indexes=named, **ours)
         self.nodes = Informer(api, resources.NODES, transform=slim_meta)
         self.classes = Informer(api, resources.STORAGE_CLASSES, transform=slim_meta)
-
-    @staticmethod
-    def _child(api: Api, resource: Resource, namespace: str | None) -> Informer:
-        if resource == resources.REVISIONS:
-            return Informer(
-                api,
-                resource,
-                namespace=namespace,
-                label_selector=_OURS,
-                transform=revisions.slim,
-                indexes={"owner": _owner_uids, "copy": revisions.copies_of},
-            )
-        return Informer(
-            api,
-            resource,
-            namespace=namespace,
-            label_selector=_OURS,
-            indexes={"owner": _owner_uids, "copy": mounts.of_server},
-        )
 
     @property
     def all(self) -> list[Informer]:
@@ -85,7 +65,7 @@ class Caches:
         found = [
             obj for cache in self.children.values() for obj in cache.store.by_index("owner", uid)
         ]
-        return [obj for obj in found if not obj["metadata"].get("deletionTimestamp")]
+        return [packed.unpacked(obj) for obj in found if not _leaves(obj)]
 
     def pods_of(self, kind: str, namespace: str, name: str) -> tuple[Object, ...]:
         """Pods that carry the label of this owner."""
@@ -109,6 +89,24 @@ class Caches:
         uids = {uid for each in found for uid in _owner_uids(each)}
         mine = self.deployments.store.list(raw["metadata"]["namespace"]) if uids else []
         return [owner for owner in mine if owner["metadata"]["uid"] in uids]
+
+
+def _kept(resource: Resource) -> dict[str, Any]:
+    """How a cache keeps children of a kind: revisions packed in their own way, others whole."""
+    if resource == resources.REVISIONS:
+        shape, copies = _small(revisions.slim), revisions.copies_of
+    else:
+        shape, copies = packed.Packing(), packed.copies_of
+    return {"transform": shape, "indexes": {"owner": _owner_uids, "copy": copies}}
+
+
+def _small(slim: Transform) -> Transform:
+    compact = Compact()
+    return lambda obj: compact(slim(obj))
+
+
+def _leaves(obj: Object) -> bool:
+    return bool(obj["metadata"].get("deletionTimestamp"))
 
 
 def slim_meta(obj: Object) -> Object:

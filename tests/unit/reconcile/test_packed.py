@@ -1,0 +1,69 @@
+"""Children in the cache: few bytes, and all of them come back."""
+
+from __future__ import annotations
+
+import copy
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from tests.support.builders import Object, deployment, deployment_view, ready_weights
+
+from llama_operator.reconcile import mounts
+from llama_operator.reconcile.actions import Apply
+from llama_operator.reconcile.caches import Caches
+from llama_operator.reconcile.decide import decide
+from llama_operator.reconcile.packed import Packing, copies_of, unpacked
+from llama_operator.reconcile.snapshot import SecretView
+
+
+def children() -> list[Object]:
+    raw = deployment()
+    key = SecretView("web-api-key", True, frozenset(), frozenset({"uid-web"}))
+    view = deployment_view(raw, weights=ready_weights(raw), key=key)
+    return [action.obj for action in decide(view).actions if isinstance(action, Apply)]
+
+
+def live(obj: Object) -> Object:
+    meta = {**obj["metadata"], "uid": "u1", "resourceVersion": "7", "managedFields": [{"a": "b"}]}
+    return {**copy.deepcopy(obj), "metadata": meta}
+
+
+@pytest.mark.parametrize("obj", children(), ids=lambda obj: obj["kind"])
+def test_what_is_packed_comes_back_without_managed_fields(obj: Object) -> None:
+    wanted = live(obj)
+    del wanted["metadata"]["managedFields"]
+    packed = Packing()(live(obj))
+    assert unpacked(packed) == wanted
+    assert len(packed["packed"]) < len(json.dumps(wanted)) / 1.5
+
+
+def test_what_is_asked_of_every_object_stays_open() -> None:
+    obj = next(obj for obj in children() if obj["kind"] == "Deployment")
+    packed = Packing()(live(obj))
+    meta = packed["metadata"]
+    assert (packed["kind"], meta["uid"], meta["resourceVersion"]) == ("Deployment", "u1", "7")
+    assert meta["ownerReferences"] == obj["metadata"]["ownerReferences"]
+    assert copies_of(packed) == mounts.of_server(obj) != []
+
+
+def test_an_object_that_is_not_packed_is_taken_as_it_is() -> None:
+    obj = children()[-1]
+    assert unpacked(obj) is obj
+    assert copies_of(obj) == mounts.of_server(obj)
+
+
+def test_the_caches_hand_out_whole_children_but_none_that_leaves() -> None:
+    caches = Caches(SimpleNamespace(clock=None))  # type: ignore[arg-type]
+    packing = Packing()
+    for obj in children():
+        if obj["kind"] != "ControllerRevision":
+            caches.children[obj["kind"]].store.put(packing(live(obj)))
+    found: list[dict[str, Any]] = caches.children_of("uid-web")
+    assert {obj["kind"] for obj in found} == {"Deployment", "Service", "NetworkPolicy"}
+    assert all("spec" in obj and "packed" not in obj for obj in found)
+    leaving = live(next(obj for obj in children() if obj["kind"] == "Service"))
+    leaving["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    caches.children["Service"].store.put(packing(leaving))
+    assert "Service" not in {obj["kind"] for obj in caches.children_of("uid-web")}
