@@ -114,7 +114,7 @@ def watch(manager: Manager, caches: Caches, servers: Controller, weights: Contro
     manager.watch(
         caches.deployments, weights, used_weights, predicate=changed_generation, after=USERS_SECONDS
     )
-    manager.watch(caches.weights, weights, predicate=not_only_progress)
+    manager.watch(caches.weights, weights, predicate=not_only_reports)
     manager.watch(caches.weights, servers, users(caches), predicate=not_only_users)
     for kind in resources.SERVING_CHILDREN:
         manager.watch(caches.children[kind.kind], servers, deployment_of)
@@ -154,11 +154,15 @@ def labelled(kind: str) -> Any:
     return find
 
 
-def not_only_progress(_event: str, old: Object | None, new: Object | None) -> bool:
-    """False for the fetch Job's own reports, which decide nothing."""
+def not_only_reports(_event: str, old: Object | None, new: Object | None) -> bool:
+    """False for the fetch Job's reports, and for our own of who uses the copy.
+
+    They decide nothing; and while users come by the thousand, each report would at once bring about
+    the next one, with those that came meanwhile.
+    """
     if old is None or new is None:
         return True
-    return _decisive(old) != _decisive(new)
+    return _decisive(old, *_WHO) != _decisive(new, *_WHO)
 
 
 def not_only_users(_event: str, old: Object | None, new: Object | None) -> bool:
@@ -168,7 +172,8 @@ def not_only_users(_event: str, old: Object | None, new: Object | None) -> bool:
     return _decisive(old, *_USERS) != _decisive(new, *_USERS)
 
 
-_USERS = ("usedBy", "usedByCount", "unusedSince")
+_WHO = ("usedBy", "usedByCount")
+_USERS = (*_WHO, "unusedSince")
 
 
 def _decisive(raw: Object, *others: str) -> tuple[Object, Object]:
