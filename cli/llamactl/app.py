@@ -32,6 +32,9 @@ SECTIONS = {
         "chat": "Talk with a deployed model.",
         "complete": "Let a deployed model continue a text.",
     },
+    "Prepare a cluster": {
+        "crds": "Install or upgrade the kinds LlamaDeployment and LlamaWeights.",
+    },
     "Other": {
         "completion": "Print the completion script of a shell.",
         "version": "Print the versions of this command and of the cluster.",
