@@ -31,6 +31,7 @@ SECTIONS = {
     "Use it": {
         "chat": "Talk with a deployed model.",
         "complete": "Let a deployed model continue a text.",
+        "bench": "Measure an endpoint: first token, time per token, throughput.",
     },
     "Prepare a cluster": {
         "crds": "Install or upgrade the kinds LlamaDeployment and LlamaWeights.",
