@@ -49,7 +49,7 @@ EXAMPLES = (
 EPILOG = """\b
 Exit codes:
   0    done
-  1    failed; one sentence on stderr says what, and what to do
+  1    failed; stderr says what, and what to do
   2    wrong usage: an argument, an option or a value
   3    not ready in time (--timeout)
   130  interrupted with Ctrl-C
