@@ -31,6 +31,10 @@ SECTIONS = {
     "Use it": {
         "chat": "Talk with a deployed model.",
         "complete": "Let a deployed model continue a text.",
+        "bench": "Measure an endpoint: first token, time per token, throughput.",
+    },
+    "Prepare a cluster": {
+        "crds": "Install or upgrade the kinds LlamaDeployment and LlamaWeights.",
     },
     "Other": {
         "completion": "Print the completion script of a shell.",
@@ -45,7 +49,7 @@ EXAMPLES = (
 EPILOG = """\b
 Exit codes:
   0    done
-  1    failed; one sentence on stderr says what, and what to do
+  1    failed; stderr says what, and what to do
   2    wrong usage: an argument, an option or a value
   3    not ready in time (--timeout)
   130  interrupted with Ctrl-C

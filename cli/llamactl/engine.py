@@ -9,7 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from llama_operator.api import labels
@@ -41,6 +41,11 @@ class Target:
 
 def find(kube: Kube, name: str) -> Target:
     """A ready server pod of a deployment. Raises CliError where there is none."""
+    return find_all(kube, name)[0]
+
+
+def find_all(kube: Kube, name: str) -> list[Target]:
+    """Every ready server pod of a deployment. Raises CliError where there is none."""
     obj = kube.deployment(name)
     pods = kube.list(PODS, selector=view.pod_selector(name, labels.SERVER))
     ready = sorted(view.name_of(pod) for pod in pods if view.pod_ready(pod))
@@ -48,7 +53,7 @@ def find(kube: Kube, name: str) -> Target:
         raise _not_ready(kube, name, obj)
     served = view.path(obj, "status", "endpoint", "servedModelName")
     served = served or view.path(obj, "spec", "endpoint", "servedModelName")
-    return Target(
+    first = Target(
         kube=kube,
         name=name,
         pod=ready[0],
@@ -56,6 +61,8 @@ def find(kube: Kube, name: str) -> Target:
         model=str(served or view.path(obj, "spec", "model")),
         key=apikey.read(kube, obj).key if apikey.is_asked_for(obj) else "",
     )
+
+    return [replace(first, pod=pod) for pod in ready]
 
 
 def _not_ready(kube: Kube, name: str, obj: Mapping[str, Any]) -> CliError:
@@ -79,10 +86,15 @@ def ask(target: Target, route: str, body: Mapping[str, Any]) -> dict[str, Any]:
         response.close()
 
 
-def stream(target: Target, route: str, body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def stream(
+    target: Target,
+    route: str,
+    body: Mapping[str, Any],
+    connection: http.client.HTTPConnection | None = None,
+) -> Iterator[dict[str, Any]]:
     """The answer in pieces as they come. Raises EngineError, also for one that breaks off."""
     request = {**body, "model": target.model, "stream": True}
-    response = _post(target, route, request)
+    response = _post(target, route, request, connection)
     finished = False
     try:
         for text in sse.events(response):
@@ -103,13 +115,24 @@ def _finishes(piece: Mapping[str, Any]) -> bool:
     return any(choice.get("finish_reason") for choice in piece.get("choices") or [])
 
 
-def _post(target: Target, route: str, body: Mapping[str, Any]) -> http.client.HTTPResponse:
-    headers = {"Content-Type": "application/json", "Connection": "close"}
-    if target.key:
-        headers["Authorization"] = f"Bearer {target.key}"
+def connect(target: Target) -> http.client.HTTPConnection:
+    """A connection to the server, for one request. Raises ForwardError."""
     connection = http.client.HTTPConnection("localhost", target.port)
     tunnel: Any = forward.connect(target.kube, target.pod, target.port, READ_SECONDS)
     connection.sock = tunnel
+    return connection
+
+
+def _post(
+    target: Target,
+    route: str,
+    body: Mapping[str, Any],
+    connection: http.client.HTTPConnection | None = None,
+) -> http.client.HTTPResponse:
+    headers = {"Content-Type": "application/json", "Connection": "close"}
+    if target.key:
+        headers["Authorization"] = f"Bearer {target.key}"
+    connection = connection or connect(target)
     try:
         connection.request("POST", route, body=json.dumps(body).encode(), headers=headers)
         response = connection.getresponse()

@@ -130,7 +130,15 @@ class Kube:
         attempt = Attempt("patch", resource, self.namespace, name, part)
         return self._call(attempt, method="PATCH", query=query, body=body, content=MERGE_PATCH)
 
-    def delete(self, resource: Resource, name: str, *, uid: str = "", foreground: bool) -> None:
+    def delete(
+        self,
+        resource: Resource,
+        name: str,
+        *,
+        uid: str = "",
+        foreground: bool,
+        dry: bool = False,
+    ) -> None:
         """Delete an object, its children with it (foreground: they go first)."""
         body: Object = {
             "apiVersion": "v1",
@@ -140,7 +148,8 @@ class Kube:
         if uid:
             body["preconditions"] = {"uid": uid}
         attempt = Attempt("delete", resource, self.namespace, name)
-        self._call(attempt, method="DELETE", body=body)
+        query = {"dryRun": "All"} if dry else {}
+        self._call(attempt, method="DELETE", query=query, body=body)
 
     def watch(
         self,

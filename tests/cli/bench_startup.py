@@ -14,6 +14,8 @@ LIMIT_MS = 150
 CASES = (
     ("--help",),
     ("deploy", "--help"),
+    ("weights", "add", "--help"),
+    ("bench", "--help"),
     ("models",),
     ("plan", "70b", "--gpu", "H100", "--gpus", "8"),
     ("plan", "70b"),

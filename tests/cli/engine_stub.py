@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,9 @@ class Engine:
     key: str = "sk-secret-0123456789"
     words: tuple[str, ...] = ("Par", "is", " é.")
     break_off: bool = False
+    delay: float = 0.0  # seconds before each word
+    at_once: int = 0  # requests that are being answered
+    most_at_once: int = 0
     bodies: list[dict[str, Any]] = field(default_factory=list)
     port: int = 0
 
@@ -33,19 +37,30 @@ class Engine:
             return web.json_response({"error": error}, status=400)
         chat = request.path.endswith("/chat/completions")
         if body.get("stream"):
-            return await self._stream(request, chat)
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
+            try:
+                return await self._stream(request, chat, body)
+            finally:
+                self.at_once -= 1
         text = "".join(self.words)
         choice = {"message": {"content": text}} if chat else {"text": text}
         return web.json_response({"choices": [{**choice, "finish_reason": "stop"}]})
 
-    async def _stream(self, request: web.Request, chat: bool) -> web.StreamResponse:
+    async def _stream(
+        self, request: web.Request, chat: bool, body: dict[str, Any]
+    ) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         for word in self.words:
+            await asyncio.sleep(self.delay)
             choice = {"delta": {"content": word}} if chat else {"text": word}
             await response.write(_event({"choices": [choice]}))
         if not self.break_off:
             await response.write(_event({"choices": [{"delta": {}, "finish_reason": "stop"}]}))
+            if body.get("stream_options", {}).get("include_usage"):
+                usage = {"prompt_tokens": len(body["prompt"].split()), "completion_tokens": 3}
+                await response.write(_event({"choices": [], "usage": usage}))
             await response.write(b"data: [DONE]\n\n")
         return response
 

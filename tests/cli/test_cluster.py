@@ -68,6 +68,12 @@ def test_no_crds(control_plane: Cluster, llamactl: Run, monkeypatch: pytest.Monk
     assert result.exit_code == 1
     assert "this cluster has no LlamaDeployment API" in result.stderr
     assert "not installed" in llamactl("version").stdout
+    made = llamactl("crds", "apply")
+    assert made.exit_code == 0, made.output
+    assert made.stdout.count(" created\n") == 2
+    again = llamactl("crds", "apply")
+    assert (again.stdout.count(" unchanged\n"), again.stderr) == (2, "")
+    assert "v1alpha1" in llamactl("version").stdout
 
 
 def test_deploy_writes_what_was_said_and_nothing_else(llamactl: Run, cluster: Cluster) -> None:

@@ -15,9 +15,9 @@ import pytest
 
 from llamactl.app import SECTIONS, cli
 from llamactl.command import LazyGroup
-from tests.cli.conftest import DEPLOYMENTS, Run, process
+from tests.cli.conftest import DEPLOYMENTS, WEIGHTS, Run, process
 from tests.cli.fake_api import Fake
-from tests.cli.objects import deployment, ready
+from tests.cli.objects import deployment, ready, weights
 
 COMMANDS = [name for part in SECTIONS.values() for name in part]
 HEAVY = ("kubernetes", "pydantic", "rich", "yaml", "urllib3", "llama_operator.planner")
@@ -214,6 +214,36 @@ def test_names_complete_from_the_cluster(api: Fake) -> None:
     api.put(f"{DEPLOYMENTS}/my-llama", ready())
     api.put(f"{DEPLOYMENTS}/other", ready("other"))
     assert _complete("llamactl status my") == ["my-llama"]
+
+
+def test_help_of_the_group_fits_sixty_columns() -> None:
+    text = click.Context(cli, info_name="llamactl", terminal_width=58).get_help()
+    ours = [line for line in text.splitlines() if not line.startswith("  llamactl ")]
+    assert max(map(len, ours)) <= 60
+
+
+def test_names_of_copies_and_fields_complete(api: Fake) -> None:
+    api.put(f"{WEIGHTS}/the-8b", weights("the-8b"))
+    assert _complete("llamactl weights verify the") == ["the-8b"]
+    assert _complete("llamactl set my-llama gpu.c") == ["gpu.count="]
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, *_subcommands()])
+def test_help_fits_sixty_columns(name: str) -> None:
+    """All but the examples, which are for pasting and are never broken."""
+    context = click.Context(_found(name), info_name=name, terminal_width=58)
+    text, _, examples = context.get_help().partition("Examples:")
+    assert examples
+    assert max(map(len, text.splitlines())) <= 60
+
+
+def test_a_dry_run_of_delete_deletes_nothing(llamactl: Run, api: Fake) -> None:
+    api.put(f"{DEPLOYMENTS}/my-llama", deployment())
+    result = llamactl("delete", "my-llama", "--dry-run=server")
+    assert result.stdout == "llamadeployment.llamactl.dev/my-llama deleted (server dry run)\n"
+    assert "Goes: " in result.stderr
+    (deletion,) = [path for method, path in api.asked if method == "DELETE"]
+    assert deletion.endswith("/my-llama?dryRun=All")
 
 
 def test_names_do_not_complete_without_a_cluster() -> None:

@@ -10,14 +10,19 @@ from llamactl.command import Command
 
 @click.command(
     cls=Command,
-    examples=["llamactl delete my-llama", "llamactl delete my-llama --yes --no-wait"],
+    examples=[
+        "llamactl delete my-llama",
+        "llamactl delete my-llama --yes --no-wait",
+        "llamactl delete my-llama --dry-run=server",
+    ],
 )
 @options.name_argument
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@options.dry_run("server")
 @click.option("--wait/--no-wait", default=True, help="Wait until it is gone (default).")
 @options.timeout("5m")
 @options.cluster
-def command(name: str, yes: bool, wait: bool, timeout: float) -> None:
+def command(name: str, yes: bool, dry_run: str, wait: bool, timeout: float) -> None:
     """Delete deployment NAME: its servers, its endpoint and its API key.
 
     Downloaded weights and their volume are kept, for a while or for good; what exactly is said
@@ -31,10 +36,14 @@ def command(name: str, yes: bool, wait: bool, timeout: float) -> None:
     seen = waiting.snapshot(kube, name)
     for line in deletion.lines(seen):
         output.talk(line)
-    if not yes:
+    dry = dry_run != "none"
+    if not yes and not dry:
         confirm.ask(f"Delete {name}?")
     uid = str(view.path(seen.deployment, "metadata", "uid") or "")
-    kube.delete(DEPLOYMENTS, name, uid=uid, foreground=wait)
+    kube.delete(DEPLOYMENTS, name, uid=uid, foreground=wait, dry=dry)
+    if dry:
+        output.data(f"{view.full_name(seen.deployment)} deleted (server dry run)")
+        return
     if wait:
         waiting.until_gone(kube, name, uid, timeout)
     output.data(f"{view.full_name(seen.deployment)} {'deleted' if wait else 'is being deleted'}")
