@@ -22,6 +22,7 @@ SECTIONS = {
         "set": "Set fields of a deployment, and say what restarts.",
         "apply": "Make or change what a manifest says.",
         "delete": "Delete a deployment; its weights are kept.",
+        "logs": "Print the logs of its servers and of the Jobs of its weights.",
         "doctor": "Say what is wrong with a deployment or in a log, and mend it.",
     },
     "Keep it": {

@@ -6,19 +6,18 @@ said, with the rule to ask for: a verdict from half of the evidence must not loo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from llama_operator.api import labels
 from llama_operator.diagnose import pods as diagnose
-from llamactl import view
+from llamactl import podlog, view
 from llamactl.api_errors import ApiError
 from llamactl.errors import sentence
 from llamactl.kube import Kube, Object
+from llamactl.reader import Reader
 from llamactl.resources import EVENTS, PODS, SERVERS, WEIGHTS
 
-T = TypeVar("T")
 # As the operator: replicas of one template mostly fail alike.
 PODS_AT_ONCE = 4
 
@@ -35,28 +34,6 @@ class Checkup:
     events: Sequence[Object] = ()
     logs: Mapping[str, str] = field(default_factory=dict)
     unread: Sequence[str] = ()
-
-
-class Reader:
-    """Reads what it may, and keeps the words for what it may not."""
-
-    def __init__(self, kube: Kube) -> None:
-        self.kube = kube
-        self.unread: list[str] = []
-
-    def read(self, call: Callable[[], T]) -> T | None:
-        """The answer, or None where the cluster refuses. Raises UnreachableError."""
-        try:
-            return call()
-        except ApiError as error:
-            self.note(error)
-            return None
-
-    def note(self, error: ApiError) -> None:
-        """Keep a refusal, once."""
-        text = f"{sentence(error.message)} {sentence(error.fix)}" if error.fix else error.message
-        if text not in self.unread:
-            self.unread.append(text)
 
 
 def read(kube: Kube, name: str) -> Checkup:
@@ -118,7 +95,7 @@ def _tail(reader: Reader, pod: Object) -> str:
     query |= {"previous": "true"} if previous else {}
     name = view.name_of(pod)
     try:
-        lines = list(reader.kube.log(name, str(container.get("name", "")), query))
+        lines = list(podlog.lines(reader.kube, name, str(container.get("name", "")), query))
     except ApiError as error:
         if error.status == 403:
             reader.note(error)

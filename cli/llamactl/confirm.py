@@ -1,4 +1,4 @@
-"""The question before something that cannot be taken back."""
+"""The question before something is lost."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import click
 
 
 def ask(question: str) -> None:
-    """Go on only after a yes. Raises click.Abort, and UsageError where nobody can answer."""
+    """Go on after a yes. Raises click.Abort after a no, UsageError where nobody can be asked."""
     if not sys.stdin.isatty():
         raise click.UsageError("nobody is at the terminal to ask; add --yes")
     click.confirm(question, abort=True, err=True)

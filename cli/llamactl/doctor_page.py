@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -58,7 +59,7 @@ def page(seen: Checkup, found: Sequence[Finding], width: int) -> str:
         *(pairs(_rows(each), width) for each in found),
         _plan(compare(seen.deployment), width),
         _events(seen.events, width) if found or not _ready(seen) else "",
-        _unread(seen.unread, width),
+        unread_section(seen.unread, width),
     ]
     return "\n\n".join(section for section in sections if section)
 
@@ -126,8 +127,12 @@ def _events(events: Sequence[Mapping[str, Any]], width: int) -> str:
     return render(EVENTS, rows, width) if rows else ""
 
 
-def _unread(notes: Sequence[str], width: int) -> str:
+def unread_section(notes: Sequence[str], width: int) -> str:
+    """What could not be read and the rules to ask for; "" where all was."""
     if not notes:
         return ""
     title = click.style("Not read, so more may be wrong", bold=True)
-    return "\n".join([title, pairs([("", note) for note in notes], width)])
+    lines = [
+        textwrap.fill(note, width, initial_indent="- ", subsequent_indent="  ") for note in notes
+    ]
+    return "\n".join([title, *lines])

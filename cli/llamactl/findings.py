@@ -82,7 +82,7 @@ def _silent(seen: Checkup, now: datetime) -> Iterator[Finding]:
     if (now - _written(meta, now)).total_seconds() > NO_OPERATOR_SECONDS:
         text = (
             "No operator has looked at this spec. Is llama-operator running, does it watch this "
-            "namespace, and has it its rights?"
+            "namespace, and has it its rights? `llamactl doctor cluster` looks at that"
         )
         yield Finding("NotReconciled", _name(seen.deployment), text)
 

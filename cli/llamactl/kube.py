@@ -19,7 +19,7 @@ from llamactl.api_errors import ApiError, Attempt, UnreachableError
 from llamactl.errors import CliError
 from llamactl.kubeconfig import Connection, connect
 from llamactl.near import nearest, or_list
-from llamactl.resources import DEPLOYMENTS, PODS, WEIGHTS, Resource
+from llamactl.resources import DEPLOYMENTS, WEIGHTS, Resource
 from llamactl.settings import Settings, current
 
 MANAGER = "llamactl"
@@ -165,39 +165,28 @@ class Kube:
         attempt = Attempt("watch", resource, namespace)
         query = {"watch": "true", "resourceVersion": version, "timeoutSeconds": str(seconds)}
         query |= {"labelSelector": selector} if selector else {}
-        response = self._open(attempt, "GET", query, read=seconds + READ_SECONDS)
-        try:
-            for line in _lines(response):
-                event = json.loads(line)
-                yield event["type"], event["object"]
-        finally:
-            response.release_conn()
+        for line in self.lines(attempt, query, read=seconds + READ_SECONDS):
+            event = json.loads(line)
+            yield event["type"], event["object"]
 
-    def log(
-        self, pod: str, container: str, query: Mapping[str, str], *, follow: bool = False
+    def lines(
+        self, attempt: Attempt, query: Mapping[str, str], *, read: float | None
     ) -> Iterator[bytes]:
-        """Lines of a container's log, without their ends; `follow` goes on until it ends."""
-        attempt = Attempt("get", PODS, self.namespace, pod, "log")
-        query = {**query, "container": container} | ({"follow": "true"} if follow else {})
-        response = self._open(attempt, "GET", query, read=None if follow else READ_SECONDS)
+        """The lines of a streamed answer as they come, without their ends and without empty ones."""
+        response = self._open(attempt, "GET", query, read=read)
         try:
-            yield from _lines(response, unended=True)
+            # A torn event is none; a log may end without a newline.
+            yield from _lines(response, unended=attempt.verb != "watch")
         finally:
             response.close()
 
-    def server_version(self) -> str:
-        """The API server's version, such as v1.36.3."""
-        return str(self._call(Attempt("get", None, ""), path="/version").get("gitVersion", ""))
+    def at(self, path: str) -> Object:
+        """What the API server answers at a path of its own, such as /version."""
+        return self._call(Attempt("get", None, ""), path=path)
 
-    def served_versions(self, group: str) -> builtins.list[str]:
-        """Versions of an API group that the server has; none where it is not installed."""
-        try:
-            found = self._call(Attempt("get", None, ""), path=f"/apis/{group}")
-        except ApiError as error:
-            if error.status == 404:
-                return []
-            raise
-        return [str(each["version"]) for each in found.get("versions") or []]
+    def ask(self, resource: Resource, body: Mapping[str, Any]) -> Object:
+        """The answer to a question that is posed by making an object, such as a review."""
+        return self._call(Attempt("create", resource, ""), method="POST", body=body)
 
     def _call(
         self,
@@ -300,7 +289,7 @@ def _retry_after(text: str) -> float:
     return min(seconds, LONGEST_PAUSE)
 
 
-def _lines(response: Any, *, unended: bool = False) -> Iterator[bytes]:
+def _lines(response: Any, *, unended: bool) -> Iterator[bytes]:
     rest = b""
     for chunk in response.stream(65536, decode_content=True):
         *whole, rest = (rest + chunk).split(b"\n")

@@ -390,3 +390,14 @@ def test_doctor_mends_a_spec_through_a_real_api_server(llamactl: Run, cluster: C
     spec = objects(cluster, "llamadeployments")[0]["spec"]
     assert spec["sizing"]["maxModelLen"] == 1920  # type: ignore[index]
     assert "has this fix already" in llamactl("doctor", "sick", "--fix", "--yes").stderr
+
+
+def test_doctor_looks_at_a_real_cluster(llamactl: Run, cluster: Cluster) -> None:
+    result = llamactl("doctor", "cluster", "-o", "json")
+    found = json.loads(result.stdout)
+    states = {row["check"]: row["state"] for row in found["checks"]}
+    # What the API server makes of a CRD still has the same fields.
+    assert (states["CRD LlamaDeployment"], states["CRD LlamaWeights"]) == ("ok", "ok")
+    assert (states["Operator"], states["Your rights"]) == ("bad", "ok")
+    assert found["unread"] == []
+    assert result.exit_code == 1

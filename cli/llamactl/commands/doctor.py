@@ -11,6 +11,7 @@ from llamactl.command import Command
 from llamactl.complete import deployment_names
 
 FORMATS = ("text", "json", "yaml")
+CLUSTER, PREFIX = "cluster", "llama/"
 
 
 @click.command(
@@ -19,6 +20,7 @@ FORMATS = ("text", "json", "yaml")
         "llamactl doctor my-llama",
         "llamactl doctor my-llama --fix",
         "llamactl doctor my-llama -o json | jq .cause",
+        "llamactl doctor cluster",
         "llamactl doctor --log server.log",
         "kubectl logs --previous --tail=400 POD | llamactl doctor --log -",
     ],
@@ -42,6 +44,10 @@ def command(name: str | None, path: str | None, fix: bool, yes: bool, fmt: str) 
     --fix shows the change of the spec, has the API server judge it, asks and makes it. The exit
     code is 0 where nothing is wrong or the fix was made, and 1 where something is wrong.
 
+    `llamactl doctor cluster` looks at the cluster instead: CRDs, operator, rights, GPUs, storage and
+    what else may be installed, and says what each means. The exit code is 1 where something is
+    missing that deployments need. (A deployment of that name is llama/cluster.)
+
     With --log it judges a log offline and needs no cluster. A cause that is not known is Unknown,
     with the line that tells most; so is a log without a failure. Both end with exit code 0. The
     fix is a patch for `kubectl patch llama NAME --type=merge`, empty where no field mends it.
@@ -50,10 +56,14 @@ def command(name: str | None, path: str | None, fix: bool, yes: bool, fmt: str) 
         raise click.UsageError("name a deployment, or a log with --log FILE")
     if path is not None and (fix or yes):
         raise click.UsageError("--fix changes a deployment; name it instead of --log")
+    if name == CLUSTER and (fix or yes):
+        raise click.UsageError("--fix changes a deployment, not the cluster")
     if path is not None:
         _judge_log(path, fmt)
+    elif name == CLUSTER:
+        _check_cluster(fmt)
     else:
-        _check_up(str(name), fmt, fix=fix, yes=yes)
+        _check_up(str(name).removeprefix(PREFIX), fmt, fix=fix, yes=yes)
 
 
 def _judge_log(path: str, fmt: str) -> None:
@@ -83,6 +93,21 @@ def _check_up(name: str, fmt: str, *, fix: bool, yes: bool) -> None:
         _offer(kube, name, found)
         _exit(1)
     _mend(kube, seen.deployment, found, yes=yes)
+
+
+def _check_cluster(fmt: str) -> None:
+    from llama_operator import __version__
+    from llamactl import cluster_checks, cluster_facts, cluster_page
+    from llamactl.kube import open_cluster
+
+    facts = cluster_facts.read(open_cluster())
+    checks = cluster_checks.run(facts, __version__)
+    if fmt == "text":
+        output.data(cluster_page.page(checks, facts.unread, output.width()))
+    else:
+        output.document(cluster_page.document(checks, facts.unread), fmt)
+    if not cluster_page.healthy(checks):
+        _exit(1)
 
 
 def _offer(kube: Any, name: str, found: Any) -> None:

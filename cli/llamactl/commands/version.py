@@ -40,12 +40,13 @@ def _own_version() -> str:
 
 
 def _server() -> dict[str, Any]:
+    from llamactl import discovery
     from llamactl.kube import open_cluster
     from llamactl.resources import DEPLOYMENTS
 
     kube = open_cluster()
-    served = kube.served_versions(DEPLOYMENTS.group)
+    served = discovery.versions(kube, DEPLOYMENTS.group)
     return {
-        "kubernetes": kube.server_version(),
+        "kubernetes": discovery.server_version(kube),
         DEPLOYMENTS.group: ", ".join(served) or "not installed",
     }
