@@ -82,7 +82,7 @@ unit: setup  ## Unit and property tests (seconds, no cluster)
 
 .PHONY: test
 test: prepare  ## Everything CI runs: unit, property, CLI, integration on a real API server, end to end
-	@$(BIN)/pytest -m "not slow" $(PYTEST_ARGS)
+	@$(PY) -m tests.support.suite $(PYTEST_ARGS)
 
 .PHONY: test-full
 test-full: prepare  ## All tests, the long ones too

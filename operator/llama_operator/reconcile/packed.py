@@ -14,7 +14,8 @@ from llama_operator.reconcile import mounts
 from llama_operator.runtime.compact import Compact
 
 Object = dict[str, Any]
-_PACKED, _COPIES = "packed", "copies"
+# Revisions are packed in their own way, under a name of its own.
+_WHOLE, _COPIES = "whole", "copies"
 # What is asked of an object without reading it: which it is, whose, and whether it goes.
 _META = ("name", "namespace", "uid", "resourceVersion", "ownerReferences", "deletionTimestamp")
 # Higher levels save a few percent of the bytes for twice the time.
@@ -34,14 +35,14 @@ class Packing:
         text = json.dumps(obj, separators=(",", ":"), ensure_ascii=False)
         return {
             **self._compact({"kind": obj["kind"], "metadata": meta}),
-            _PACKED: zlib.compress(text.encode(), _LEVEL),
+            _WHOLE: zlib.compress(text.encode(), _LEVEL),
             _COPIES: mounts.of_server(obj),
         }
 
 
 def unpacked(obj: Object) -> Object:
     """The whole object; one that is not packed is returned as it is."""
-    return dict(json.loads(zlib.decompress(obj[_PACKED]))) if _PACKED in obj else obj
+    return dict(json.loads(zlib.decompress(obj[_WHOLE]))) if _WHOLE in obj else obj
 
 
 def copies_of(obj: Object) -> list[str]:

@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.support import prepare
+from tests.support import lanes, prepare
 from tests.support.cluster import Cluster, ClusterError, Progress
 from tests.support.demo import current, show
 from tests.support.demo.ask import api_key, ask, forwarded
@@ -60,7 +60,7 @@ def run(state: Path) -> None:
     """All steps on the local cluster."""
     progress = Progress()
     with progress.step("programs, vLLM and the model"):
-        failed = prepare.prepare()
+        failed = lanes.run(prepare.LANES)
     if failed:
         raise ClusterError("; ".join(failed), "The lines above say why")
     stack = Stack(_cluster(state, progress))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.support.builders import Object, deployment, deployment_view, ready_weights
 
-from llama_operator.reconcile import mounts
+from llama_operator.reconcile import mounts, revisions
 from llama_operator.reconcile.actions import Apply
 from llama_operator.reconcile.caches import Caches
 from llama_operator.reconcile.decide import decide
@@ -36,7 +36,7 @@ def test_what_is_packed_comes_back_without_managed_fields(obj: Object) -> None:
     del wanted["metadata"]["managedFields"]
     packed = Packing()(live(obj))
     assert unpacked(packed) == wanted
-    assert len(packed["packed"]) < len(json.dumps(wanted)) / 1.5
+    assert len(packed["whole"]) < len(json.dumps(wanted)) / 1.5
 
 
 def test_what_is_asked_of_every_object_stays_open() -> None:
@@ -58,11 +58,12 @@ def test_the_caches_hand_out_whole_children_but_none_that_leaves() -> None:
     caches = Caches(SimpleNamespace(clock=None))  # type: ignore[arg-type]
     packing = Packing()
     for obj in children():
-        if obj["kind"] != "ControllerRevision":
-            caches.children[obj["kind"]].store.put(packing(live(obj)))
-    found: list[dict[str, Any]] = caches.children_of("uid-web")
-    assert {obj["kind"] for obj in found} == {"Deployment", "Service", "NetworkPolicy"}
-    assert all("spec" in obj and "packed" not in obj for obj in found)
+        shape = revisions.slim if obj["kind"] == revisions.KIND else packing
+        caches.children[obj["kind"]].store.put(shape(live(obj)))
+    found: dict[str, dict[str, Any]] = {obj["kind"]: obj for obj in caches.children_of("uid-web")}
+    assert set(found) == {"Deployment", "Service", "NetworkPolicy", revisions.KIND}
+    del found[revisions.KIND]  # stays packed until its content is asked for
+    assert all("spec" in obj and "whole" not in obj for obj in found.values())
     leaving = live(next(obj for obj in children() if obj["kind"] == "Service"))
     leaving["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     caches.children["Service"].store.put(packing(leaving))
