@@ -31,6 +31,7 @@ from llama_operator.runtime.clock import Clock
 from llama_operator.runtime.controller import Result
 from llama_operator.runtime.errors import ApiError, Conflict, NotFound
 from llama_operator.runtime.resource import Key, Resource
+from llama_operator.runtime.store import Store
 
 Object = dict[str, Any]
 
@@ -61,13 +62,18 @@ def _version(raw: Object) -> int:
     return int(text) if text.isdigit() else 0
 
 
+def _uid(raw: Object) -> str:
+    return str(raw["metadata"].get("uid", ""))
+
+
 class StatusWriter:
     """Writes a status when it differs from the one last seen, and only then."""
 
-    def __init__(self, api: Api, resource: Resource, recorder: Recorder) -> None:
+    def __init__(self, api: Api, resource: Resource, recorder: Recorder, cache: Store) -> None:
         self._api = api
         self._resource = resource
         self._recorder = recorder
+        self._cache = cache
         self._written: dict[Key, _Written] = {}
 
     def latest(self, raw: Object) -> Object:
@@ -83,7 +89,19 @@ class StatusWriter:
         if last.uid != raw["metadata"]["uid"] or last.version <= _version(raw):
             del self._written[key]
             return raw
-        return {**raw, "status": {**last.foreign(raw), **last.status}}
+        meta = {**raw["metadata"], "resourceVersion": str(last.version)}
+        return {**raw, "metadata": meta, "status": {**last.foreign(raw), **last.status}}
+
+    def seen(self, _event: str, old: Object | None, new: Object | None) -> None:
+        """Forget what the cache shows by now: ten thousand statuses are a hundred megabytes."""
+        raw = new or old
+        if raw is not None:
+            self._forget(Key(raw["metadata"]["namespace"], raw["metadata"]["name"]))
+
+    def _forget(self, key: Key) -> None:
+        last, shown = self._written.get(key), self._cache.get(*key)
+        if last and (shown is None or last.uid != _uid(shown) or last.version <= _version(shown)):
+            del self._written[key]
 
     async def write(self, raw: Object, wanted: Object, foreign: tuple[str, ...] = ()) -> None:
         """Server-side apply of the status; fields named `foreign` belong to another writer.
@@ -103,7 +121,7 @@ class StatusWriter:
                 "namespace": meta["namespace"],
                 # A namesake made since must not inherit this status.
                 "uid": meta["uid"],
-                "resourceVersion": self._seen(raw),
+                "resourceVersion": str(meta["resourceVersion"]),
             },
             "status": wanted,
         }
@@ -115,11 +133,8 @@ class StatusWriter:
             return  # deleted meanwhile
         key = Key(meta["namespace"], meta["name"])
         self._written[key] = _Written(meta["uid"], _version(made), wanted, foreign)
+        self._forget(key)  # the watch may have been faster than the answer
         self._recorder.transitions(raw, old.get("conditions", []), wanted["conditions"])
-
-    def _seen(self, raw: Object) -> str:
-        last = self._written.get(Key(raw["metadata"]["namespace"], raw["metadata"]["name"]))
-        return str(last.version if last else raw["metadata"]["resourceVersion"])
 
 
 class DeploymentReconciler:
@@ -131,7 +146,8 @@ class DeploymentReconciler:
         self._api = api
         self._caches = caches
         self._gatherer = gatherer
-        self._status = StatusWriter(api, resources.DEPLOYMENTS, recorder)
+        self._status = StatusWriter(api, resources.DEPLOYMENTS, recorder, caches.deployments.store)
+        caches.deployments.add_handler(self._status.seen)
         self._clock = clock
 
     async def __call__(self, key: Key) -> Result:
@@ -165,7 +181,8 @@ class WeightsReconciler:
         self._api = api
         self._caches = caches
         self._gatherer = gatherer
-        self._status = StatusWriter(api, resources.WEIGHTS, recorder)
+        self._status = StatusWriter(api, resources.WEIGHTS, recorder, caches.weights.store)
+        caches.weights.add_handler(self._status.seen)
         self._clock = clock
 
     async def __call__(self, key: Key) -> Result:

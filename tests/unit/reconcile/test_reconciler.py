@@ -22,6 +22,7 @@ from llama_operator.reconcile.reconciler import (
 from llama_operator.reconcile.snapshot import owner_of
 from llama_operator.runtime.errors import Conflict, ServerError
 from llama_operator.runtime.resource import Key
+from llama_operator.runtime.store import Store
 
 Object = dict[str, Any]
 GOOD: Object = {"conditions": [{"type": "Ready", "status": "True"}]}
@@ -33,8 +34,12 @@ class Silent:
         pass
 
 
-def writer(memory: Memory) -> StatusWriter:
-    return StatusWriter(memory, resource_of("LlamaDeployment"), Silent())  # type: ignore[arg-type]
+def writer(memory: Memory, cache: Store | None = None) -> StatusWriter:
+    """Beside a cache that shows what there is now, and hears of nothing later."""
+    if cache is None:
+        cache = Store()
+        cache.put(memory.objects[("LlamaDeployment", "web")])
+    return StatusWriter(memory, resource_of("LlamaDeployment"), Silent(), cache)  # type: ignore[arg-type]
 
 
 def test_a_status_that_went_there_and_back_is_written_though_the_cache_lags() -> None:
@@ -55,6 +60,40 @@ def test_the_cache_is_believed_as_soon_as_it_has_caught_up() -> None:
     seen = memory.put({**cached, "status": BAD})  # by somebody else, later
     assert status.latest(seen)["status"] == BAD
     assert status.latest(cached)["status"] == BAD, "what is not needed is not kept"
+
+
+def test_what_the_cache_shows_is_not_kept_besides() -> None:
+    memory, cache = Memory([deployment(status=BAD)]), Store()
+    cached = memory.objects[("LlamaDeployment", "web")]
+    cache.put(cached)
+    status = writer(memory, cache)
+    asyncio.run(status.write(cached, GOOD))
+    status.seen("update", cached, cached)  # of an older change: the cache lags still
+    assert status.latest(cached)["status"] == GOOD
+    cache.put(memory.objects[("LlamaDeployment", "web")])
+    status.seen("update", cached, memory.objects[("LlamaDeployment", "web")])
+    assert status.latest(cached)["status"] == BAD, "it is asked of the cache again"
+
+
+def test_a_watch_that_is_faster_than_the_answer_leaves_nothing_behind() -> None:
+    memory, cache = Memory([deployment(status=BAD)]), Store()
+    cached = memory.objects[("LlamaDeployment", "web")]
+    newer = {**cached, "metadata": {**cached["metadata"], "resourceVersion": "999999"}}
+    cache.put(newer)
+    status = writer(memory, cache)
+    asyncio.run(status.write(cached, GOOD))
+    assert status.latest(cached)["status"] == BAD
+
+
+def test_a_deployment_that_is_gone_is_forgotten() -> None:
+    memory, cache = Memory([deployment(status=BAD)]), Store()
+    cached = memory.objects[("LlamaDeployment", "web")]
+    cache.put(cached)
+    status = writer(memory, cache)
+    asyncio.run(status.write(cached, GOOD))
+    cache.remove(Key("default", "web"))
+    status.seen("delete", cached, None)
+    assert status.latest(cached)["status"] == BAD
 
 
 def test_a_status_of_the_past_is_refused() -> None:
