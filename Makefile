@@ -65,16 +65,18 @@ format: setup  ## Format the code and mend what the linter can
 	@$(BIN)/ruff check --fix .
 
 .PHONY: generate
-generate: setup  ## Write the CRDs, the compiled catalogue and other generated files
+generate: setup  ## Write the CRDs, the chart's values and other generated files
 	@$(PY) -m llama_operator.api.crd --write
 	@$(PY) -m llama_operator.api.reference --write
 	@$(PY) -m llama_operator.catalog.compile --write
+	@$(PY) -m llama_operator.chart.generate --write
 
 .PHONY: verify
 verify: setup  ## Fail when a generated file is not what `make generate` writes
 	@$(PY) -m llama_operator.api.crd --check
 	@$(PY) -m llama_operator.api.reference --check
 	@$(PY) -m llama_operator.catalog.compile --check
+	@$(PY) -m llama_operator.chart.generate --check
 
 .PHONY: unit
 unit: setup  ## Unit and property tests (seconds, no cluster)
@@ -87,6 +89,10 @@ test: prepare  ## Everything CI runs: unit, property, CLI, integration on a real
 .PHONY: test-full
 test-full: prepare  ## All tests, the long ones too
 	@$(BIN)/pytest $(PYTEST_ARGS)
+
+.PHONY: chart
+chart: setup  ## Check the Helm chart and pack it into dist/
+	@$(PY) -m tests.support.chart dist
 
 .PHONY: bench-planner
 bench-planner: setup  ## Predicted against measured KV tokens, and the planner's speed

@@ -26,6 +26,8 @@ from llamactl.resources import (
 OPERATOR = "llama-operator"
 # What the operator makes for deployments has the same name, and is managed by it.
 OURS = f"{labels.NAME}={OPERATOR},{labels.MANAGED_BY}!={labels.MANAGED_BY_VALUE}"
+# The chart has roles for users as well, which give the operator nothing.
+ROLED = f"{OURS},{labels.COMPONENT}!=users"
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def read(kube: Kube) -> Facts:
         crds=_crds(reader),
         operators=every(SERVERS, selector=OURS),
         leases=every(LEASES, fields=f"metadata.name={OPERATOR}"),
-        operator_rules=_rules(every(CLUSTER_ROLES, selector=OURS), every(ROLES, selector=OURS)),
+        operator_rules=_rules(every(CLUSTER_ROLES, selector=ROLED), every(ROLES, selector=ROLED)),
         own_rules=_own(reader),
         nodes=every(NODES),
         classes=every(STORAGE_CLASSES),

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from llama_operator import __version__
+from llama_operator.api.v1alpha1_weights import CaBundle
 from llama_operator.config import Config
 from llama_operator.render.inputs import Settings
 
@@ -56,6 +57,21 @@ def main() -> None:
     multiple=True,
     default=("monitoring",),
     show_default=True,
+    help="Namespace of Prometheus, which may connect to servers; empty: none. Repeatable.",
+)
+@click.option("--image-registry", default="", help="Registry that mirrors vLLM's default images.")
+@click.option("--http-proxy", default="", help="Proxy of all pods for http:// addresses.")
+@click.option("--https-proxy", default="", help="Proxy of all pods for https:// addresses.")
+@click.option(
+    "--no-proxy",
+    multiple=True,
+    help="Host, suffix or CIDR range reached without it; the cluster's own always are. Repeatable.",
+)
+@click.option(
+    "--ca-bundle",
+    default="",
+    metavar="CONFIGMAP[/KEY]",
+    help="ConfigMap of every namespace with the authorities that all pods trust; key ca.crt.",
 )
 @click.option("--models-file", default="", help="More models, in the catalogue's own form.")
 @click.option(
@@ -108,7 +124,12 @@ def _config(options: dict[str, Any]) -> Config:
         hf_token_secret=options["hf_token_secret"],
         user_id=options["pod_user_id"],
         operator_namespace=options["operator_namespace"],
-        monitoring_namespaces=tuple(options["monitoring"]),
+        monitoring_namespaces=tuple(filter(None, options["monitoring"])),
+        http_proxy=options["http_proxy"],
+        https_proxy=options["https_proxy"],
+        no_proxy=tuple(options["no_proxy"]),
+        ca_bundle=_bundle(options["ca_bundle"]),
+        image_registry=options["image_registry"].rstrip("/"),
     )
     return Config(
         kubeconfig=options["kubeconfig"],
@@ -123,6 +144,16 @@ def _config(options: dict[str, Any]) -> Config:
         models_file=options["models_file"],
         settings=settings,
     )
+
+
+def _bundle(text: str) -> CaBundle | None:
+    name, _, key = text.partition("/")
+    try:
+        return CaBundle(config_map_name=name, key=key or "ca.crt") if text else None
+    except ValueError:
+        raise click.BadParameter(
+            f"{text!r} is not CONFIGMAP or CONFIGMAP/KEY", param_hint="--ca-bundle"
+        ) from None
 
 
 @main.command()

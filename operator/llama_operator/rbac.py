@@ -1,21 +1,25 @@
-"""The operator's rights, as data: manifests and tests are made from this one table.
+"""The operator's rights, as data: manifests, chart and tests are made from this one table.
 
-Least of all with Secrets: it may get one by name and create one, never list or watch them.
+Least of all with Secrets: it may get one by name and create one, never list or watch them. A right
+is given where it is used: kinds without a namespace in the cluster, the lease in the operator's own
+namespace, all others in the namespaces that it watches.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Final
 
 from llama_operator.api.v1alpha1 import GROUP
 
 Object = dict[str, Any]
+# API group, resources, verbs.
+Right = tuple[str, tuple[str, ...], tuple[str, ...]]
 
 _READ = ("get", "list", "watch")
 _OWN = (*_READ, "create", "patch", "delete")
 
-# (API group, resources, verbs)
-TABLE: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
+WATCHED: Final[tuple[Right, ...]] = (
     (GROUP, ("llamadeployments",), _READ),
     (GROUP, ("llamaweights",), _OWN),
     # Status is written by server-side apply; the fetch Job's own right is a part of this one.
@@ -25,7 +29,6 @@ TABLE: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("batch", ("jobs",), _OWN),
     ("", ("services", "persistentvolumeclaims", "serviceaccounts"), _OWN),
     ("", ("secrets",), ("get", "create")),
-    ("", ("nodes",), _READ),
     # A start that hangs is begun anew.
     ("", ("pods",), (*_READ, "delete")),
     # Why a server ended stands in its log.
@@ -33,15 +36,21 @@ TABLE: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("networking.k8s.io", ("networkpolicies",), _OWN),
     ("policy", ("poddisruptionbudgets",), _OWN),
     ("rbac.authorization.k8s.io", ("roles", "rolebindings"), _OWN),
-    ("storage.k8s.io", ("storageclasses",), _READ),
-    ("coordination.k8s.io", ("leases",), ("get", "create", "patch")),
     ("events.k8s.io", ("events",), ("create", "patch")),
+)
+CLUSTER: Final[tuple[Right, ...]] = (
+    ("", ("nodes",), _READ),
+    ("storage.k8s.io", ("storageclasses",), _READ),
+)
+OWN_NAMESPACE: Final[tuple[Right, ...]] = (
+    ("coordination.k8s.io", ("leases",), ("get", "create", "patch")),
 )
 
 
-def rules() -> list[Object]:
-    """The table as rules of a ClusterRole."""
+def rules(*tables: Iterable[Right]) -> list[Object]:
+    """Tables as rules of a Role or ClusterRole."""
     return [
         {"apiGroups": [group], "resources": list(resources), "verbs": list(verbs)}
-        for group, resources, verbs in TABLE
+        for table in tables
+        for group, resources, verbs in table
     ]

@@ -57,7 +57,12 @@ def whole() -> dict[str, Any]:
         "crds": {each["metadata"]["name"]: each for each in crd.all_crds()},
         "operators": [operator()],
         "leases": [],
-        "operator_rules": next(o for o in manifests("x") if o["kind"] == "ClusterRole")["rules"],
+        "operator_rules": [
+            rule
+            for each in manifests("x")
+            if each["kind"] in ("ClusterRole", "Role")
+            for rule in each["rules"]
+        ],
         "own_rules": [ALL],
         "nodes": [node()],
         "classes": [storage_class("files", "nfs.csi.k8s.io", default=True)],

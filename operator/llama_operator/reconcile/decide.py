@@ -178,7 +178,7 @@ def serving(view: DeploymentView, judgement: planning.Judgement) -> Serving:
         spec=view.spec,
         plan=judgement.plan,
         weights=replace(copy_of(view.weights), one_node=reach.one_node(view)),
-        image=planning.engine_image(view.spec),
+        image=planning.engine_image(view.spec, view.world.settings.image_registry),
         vllm_version=planning.engine_version(view.spec),
         settings=view.world.settings,
         measured_speed=view.measured_speed,

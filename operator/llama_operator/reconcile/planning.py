@@ -15,6 +15,7 @@ from llama_operator.api.wire import as_dict
 from llama_operator.catalog.catalog import Catalog, Model, Shape
 from llama_operator.planner import gpus, versions
 from llama_operator.planner.plan import Gpu, Plan, Request, plan
+from llama_operator.render.outward import mirrored
 
 Object = dict[str, Any]
 
@@ -244,6 +245,6 @@ def engine_version(spec: LlamaDeploymentSpec) -> str:
     return spec.engine.version or tagged or versions.default_version(spec.engine.device)
 
 
-def engine_image(spec: LlamaDeploymentSpec) -> str:
-    """The image to run: the user's, or the default of the device."""
-    return spec.engine.image or versions.default_image(spec.engine.device)
+def engine_image(spec: LlamaDeploymentSpec, registry: str = "") -> str:
+    """The image to run: the user's as named, or the default of the device from the mirror."""
+    return spec.engine.image or mirrored(versions.default_image(spec.engine.device), registry)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llama_operator.api.wire import as_dict
-from llama_operator.render import secret
+from llama_operator.render import outward, secret
 from llama_operator.render.inputs import Object, Serving
 
 CACHE_DIR = "/cache"
@@ -14,7 +14,9 @@ def server_env(serving: Serving) -> list[Object]:
 
     A name stands once: server-side apply refuses a list of two entries with one key.
     """
-    own = [*_common(), *_key(serving)]
+    settings = serving.settings
+    own = [*_common(), *_key(serving), *outward.proxy_env(settings)]
+    own += outward.ca_env(settings.ca_bundle, "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
     if serving.spec.engine.device == "cpu":
         own += _cpu(serving)
     user = [as_dict(entry) for entry in serving.spec.engine.env]

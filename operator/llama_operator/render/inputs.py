@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llama_operator.api.v1alpha1 import LlamaDeploymentSpec, LlamaWeightsSpec
+from llama_operator.api.v1alpha1_weights import CaBundle
 from llama_operator.planner.plan import Plan
 from llama_operator.render.origins import Origin
 
@@ -34,6 +35,12 @@ class Settings:
     user_id: int = 10001
     operator_namespace: str = "llama-system"
     monitoring_namespaces: tuple[str, ...] = ("monitoring",)
+    # The way out of the cluster, for all pods; see `outward`.
+    http_proxy: str = ""
+    https_proxy: str = ""
+    no_proxy: tuple[str, ...] = ()
+    ca_bundle: CaBundle | None = None
+    image_registry: str = ""
 
 
 @dataclass(frozen=True)

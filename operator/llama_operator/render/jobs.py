@@ -8,8 +8,9 @@ help; any other failure is retried by the Job controller with its own backoff.
 from __future__ import annotations
 
 from llama_operator.api import labels
+from llama_operator.api.v1alpha1_weights import CaBundle
 from llama_operator.api.wire import as_dict
-from llama_operator.render import access
+from llama_operator.render import access, outward
 from llama_operator.render.inputs import Fetching, Object
 from llama_operator.render.meta import child_labels, hashed_name, metadata
 from llama_operator.render.origins import SOURCE_MOUNT, Placed
@@ -21,7 +22,6 @@ RETRIES = 6
 PREFLIGHT_RETRIES = 0
 MOUNT = "/weights"
 METRICS_PORT = 9090
-CA_MOUNT, CA_FILE = "/etc/llama-ca", "ca.crt"
 HOME: Object = {"name": "HOME", "value": "/tmp"}  # noqa: S108
 _TMP: Object = {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108 - an emptyDir of the pod's own
 
@@ -128,17 +128,19 @@ def _container(fetching: Fetching, name: str, args: list[str]) -> Object:
         "image": fetching.settings.weights_image,
         "command": ["llama-weights"],
         "args": args,
-        "env": [HOME, *fetching.origin.env()],
+        "env": [
+            HOME,
+            *fetching.origin.env(),
+            *outward.proxy_env(fetching.settings),
+            *outward.ca_env(_bundle(fetching), "SSL_CERT_FILE"),
+        ],
         "resources": {
             "requests": {"cpu": "100m", "memory": "128Mi"},
             "limits": {"memory": "512Mi"},
         },
         "securityContext": container_security(),
-        "volumeMounts": [_TMP],
+        "volumeMounts": [_TMP, *outward.ca_mounts(_bundle(fetching))],
     }
-    if fetching.spec.ca_bundle:
-        container["env"].append({"name": "SSL_CERT_FILE", "value": f"{CA_MOUNT}/{CA_FILE}"})
-        container["volumeMounts"].append({"name": "ca", "mountPath": CA_MOUNT, "readOnly": True})
     if isinstance(fetching.origin, Placed):
         mount = {"name": "source", "mountPath": SOURCE_MOUNT, "readOnly": True}
         container["volumeMounts"].append(mount)
@@ -165,15 +167,17 @@ def _pod(fetching: Fetching, container: Object) -> Object:
 
 
 def _volumes(fetching: Fetching) -> list[Object]:
-    found: list[Object] = []
-    bundle, origin = fetching.spec.ca_bundle, fetching.origin
-    if bundle:
-        items = [{"key": bundle.key, "path": CA_FILE}]
-        found.append({"name": "ca", "configMap": {"name": bundle.config_map_name, "items": items}})
+    found = outward.ca_volumes(_bundle(fetching))
+    origin = fetching.origin
     if isinstance(origin, Placed):
         claim = {"claimName": origin.claim, "readOnly": True}
         found.append({"name": "source", "persistentVolumeClaim": claim})
     return found
+
+
+def _bundle(fetching: Fetching) -> CaBundle | None:
+    """Its own, else that of the operator."""
+    return fetching.spec.ca_bundle or fetching.settings.ca_bundle
 
 
 def _job(fetching: Fetching, name: str, component: str, pod: Object) -> Object:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from llama_operator.api import labels
 from llama_operator.api.quantity import format_bytes
-from llama_operator.render import env, flags, probes, resources
+from llama_operator.render import env, flags, outward, probes, resources
 from llama_operator.render.inputs import Object, Serving
 from llama_operator.render.meta import child_labels, digest
 
@@ -110,6 +110,7 @@ def _mounts(serving: Serving) -> list[Object]:
         {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - an emptyDir of the pod's own
         {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108
         {"name": "cache", "mountPath": env.CACHE_DIR},
+        *outward.ca_mounts(serving.settings.ca_bundle),
     ]
 
 
@@ -121,6 +122,7 @@ def _volumes(serving: Serving) -> list[Object]:
         {"name": "tmp", "emptyDir": {}},
         {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": shm}},
         {"name": "cache", "emptyDir": {}},
+        *outward.ca_volumes(serving.settings.ca_bundle),
     ]
 
 

@@ -35,7 +35,7 @@ def main() -> None:
 
 @main.command()
 @CONTROL_PLANE_ONLY
-@click.option("--helm", is_flag=True, help="helm as well, to look at charts by hand.")
+@click.option("--helm", is_flag=True, help="helm as well, for the chart.")
 def build(*, control_plane_only: bool, helm: bool) -> None:
     """Find, download or build every program the cluster needs."""
     wanted = tools.CONTROL_PLANE if control_plane_only else tools.ALL

@@ -65,7 +65,7 @@ NODE = (
     Tool("device-plugin", "./deviceplugin", ours=True),
 )
 ALL = CONTROL_PLANE + NODE
-# By hand only: nothing here needs it, and it takes three minutes to build.
+# The chart and its tests need it, a cluster does not; it takes three minutes to build.
 EXTRAS = (Tool("helm", f"{HELM}/cmd/helm", HELM, HELM_MODULE),)
 
 

@@ -1,0 +1,50 @@
+"""Values of the ValidatingAdmissionPolicy: what an author may make the operator use.
+
+The operator acts with rights that an author need not have: it runs images, sends tokens to hubs and
+mounts claims. By default a spec may name any of them; a list makes it those.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from llama_operator.chart.base import Free, Part
+
+# A star stands at the end, behind a separator: `registry.example.com*` would also allow
+# registry.example.com.evil.example.
+_IMAGE = Annotated[str, Field(pattern=r"^(\*|[^*\s]*[^*\s]|[^*\s]+[/:@]\*)$")]
+_ENDPOINT = Annotated[str, Field(pattern=r"^(\*|https?://[^*\s]+|https?://[^*\s]+/\*)$")]
+_CLAIM = Annotated[str, Field(pattern=r"^(\*|[a-z0-9][a-z0-9.-]*|[a-z0-9][a-z0-9.-]*-\*)$")]
+_FORM = "A star at the end stands for anything; only a star: no limit; no entry: none may be named."
+
+
+class AdmissionPolicy(Part):
+    """What authors may name."""
+
+    enabled: bool = Field(
+        default=False,
+        description="Make the policies and their bindings; images, endpoints or claims must be "
+        "limited.",
+    )
+    action: Literal["Deny", "Warn", "Audit"] = Field(
+        default="Deny", description="What happens to a spec that names something else."
+    )
+    namespace_selector: Free = Field(
+        default={}, description="Labels of the namespaces that are bound; empty: all."
+    )
+    images: tuple[_IMAGE, ...] = Field(
+        default=("*",),
+        description=f"Images that spec.engine.image may name, such as vllm/vllm-openai:*. {_FORM}",
+    )
+    endpoints: tuple[_ENDPOINT, ...] = Field(
+        default=("*",),
+        description="Hubs that spec.source.huggingFace.endpoint may name. The token of the "
+        f"namespace's Secret is sent there. {_FORM}",
+    )
+    claims: tuple[_CLAIM, ...] = Field(
+        default=("*",),
+        description="PersistentVolumeClaims that spec.storage.claimName and "
+        f"spec.source.claim.name may name, such as llama-*. {_FORM}",
+    )

@@ -1,0 +1,86 @@
+"""Values of what watches the operator and its servers."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from llama_operator.chart.base import SECONDS_PATTERN, Auto, Name, Part, Port, Texts
+
+_WHEN = "auto: where the cluster knows the kind (monitoring.coreos.com/v1); true or false: always."
+
+
+class MetricsService(Part):
+    """The Service of the operator's metrics."""
+
+    port: Port = Field(default=8081, description="Port of the Service.")
+    annotations: Texts = Field(default={}, description="Annotations of the Service.")
+
+
+class Monitor(Part):
+    """The operator's series."""
+
+    enabled: Auto = Field(default="auto", description=f"Make a ServiceMonitor. {_WHEN}")
+    interval: str = Field(
+        default="30s", description="Time between two scrapes.", pattern=SECONDS_PATTERN
+    )
+    labels: Texts = Field(
+        default={}, description="More labels, by which a Prometheus selects its monitors."
+    )
+
+
+class PodMonitors(Monitor):
+    """The series of servers and weights Jobs."""
+
+    enabled: Auto = Field(
+        default="auto",
+        description=f"Make PodMonitors of the servers and of the weights Jobs. {_WHEN}",
+    )
+
+
+class Rules(Part):
+    """Alerts."""
+
+    enabled: Auto = Field(
+        default="auto", description=f"Make a PrometheusRule for each file of alerts. {_WHEN}"
+    )
+    labels: Texts = Field(
+        default={}, description="More labels, by which a Prometheus selects its rules."
+    )
+
+
+class Dashboards(Part):
+    """Dashboards of Grafana."""
+
+    enabled: bool = Field(
+        default=False, description="Make a ConfigMap for each dashboard, for Grafana's sidecar."
+    )
+    namespace: Name = Field(
+        default="", description="Namespace of the ConfigMaps; empty: the release's."
+    )
+    labels: Texts = Field(
+        default={"grafana_dashboard": "1"}, description="Labels that the sidecar looks for."
+    )
+    annotations: Texts = Field(
+        default={"grafana_folder": "Llama"}, description="Annotations, such as the folder."
+    )
+
+
+class Metrics(Part):
+    """Metrics, alerts, dashboards."""
+
+    service: MetricsService = Field(
+        default_factory=MetricsService, description="The Service of the operator's metrics."
+    )
+    monitoring_namespaces: tuple[Name, ...] = Field(
+        default=("monitoring",),
+        description="Namespaces of Prometheus: they may connect to the operator and, where a "
+        "LlamaDeployment names no peers, to its servers.",
+    )
+    service_monitor: Monitor = Field(
+        default_factory=Monitor, description="The operator's series for Prometheus Operator."
+    )
+    pod_monitors: PodMonitors = Field(
+        default_factory=PodMonitors, description="The series of vLLM and of the weights Jobs."
+    )
+    rules: Rules = Field(default_factory=Rules, description="Alerts.")
+    dashboards: Dashboards = Field(default_factory=Dashboards, description="Dashboards of Grafana.")
