@@ -21,12 +21,12 @@ def manifests(namespace: str) -> list[Object]:
         *all_crds(),
         _namespace(namespace),
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": own},
-        *_granted("ClusterRole", _META, rules(WATCHED, CLUSTER), namespace),
-        *_granted("Role", own, rules(OWN_NAMESPACE), namespace),
+        *granted("ClusterRole", _META, rules(WATCHED, CLUSTER), namespace),
+        *granted("Role", own, rules(OWN_NAMESPACE), namespace),
     ]
 
 
-def _granted(kind: str, meta: Object, given: list[Object], namespace: str) -> list[Object]:
+def granted(kind: str, meta: Object, given: list[Object], namespace: str) -> list[Object]:
     """A role and its binding to the operator's account."""
     return [
         {"apiVersion": f"{_RBAC}/v1", "kind": kind, "metadata": meta, "rules": given},

@@ -15,6 +15,8 @@ from typing import Any
 
 from llama_operator.api.v1alpha1 import API_VERSION
 from llama_operator.config import Config
+from llama_operator.install import granted
+from llama_operator.rbac import OWN_NAMESPACE, rules
 from llama_operator.reconcile import resources
 from llama_operator.render.inputs import Settings
 from llama_operator.runtime import Api, Resource, version_of
@@ -29,6 +31,7 @@ from tests.support.cluster.pki import Authority
 from tests.support.stack import NAMESPACE, OPERATOR
 
 NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
+_RESOURCES = {kind.kind: kind for kind in (resources.ROLES, resources.BINDINGS)}
 NAME = "web"
 STEP_SECONDS = 90.0
 
@@ -56,6 +59,11 @@ class Site:
         self.lives += 1
         name = f"life-{self.lives:04}-{hint}"
         await self.api.create(NAMESPACES, {"metadata": {"name": name}})
+        # The operators of a life hold their lease beside it.
+        for obj in granted(
+            "Role", {"name": OPERATOR, "namespace": name}, rules(OWN_NAMESPACE), NAMESPACE
+        ):
+            await self.api.create(_RESOURCES[obj["kind"]], obj)
         return name
 
     @contextlib.asynccontextmanager
