@@ -7,11 +7,11 @@ and the cluster's lacks makes the cluster's older, and the other way round.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llamactl import outcome, output, view
+from llamactl import crd_fields, outcome, output, view
 from llamactl.errors import CliError, TimedOutError
 from llamactl.kube import Kube, Object
 from llamactl.resources import CRDS
@@ -25,8 +25,8 @@ SHOWN = 5
 class Age:
     """Which fields and versions only one side has."""
 
-    lacks: frozenset[str]
-    knows: frozenset[str]
+    lacks: Sequence[str]
+    knows: Sequence[str]
 
     def words(self, name: str) -> str:
         """How the cluster's compares with ours; "" where both have the same fields."""
@@ -61,24 +61,19 @@ def run(kube: Kube, *, dry: bool, overwrite: bool, downgrade: bool, seconds: flo
 
 def age(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Age:
     """The fields and versions of two CRDs of one name."""
-    mine, other = frozenset(_fields(ours)), frozenset(_fields(theirs))
-    return Age(lacks=mine - other, knows=other - mine)
+    mine, other = _versions(ours), _versions(theirs)
+    lacks = [f"version {each}" for each in mine if each not in other]
+    knows = [f"version {each}" for each in other if each not in mine]
+    for version in mine:
+        if version in other:
+            less, more = crd_fields.differences(theirs, ours, version)
+            lacks += less
+            knows += more
+    return Age(lacks, knows)
 
 
-def _fields(crd: Mapping[str, Any]) -> Iterator[str]:
-    for version in view.path(crd, "spec", "versions") or []:
-        name = str(version.get("name"))
-        yield f"version {name}"
-        schema = view.path(version, "schema", "openAPIV3Schema") or {}
-        yield from _of_schema(schema, name)
-
-
-def _of_schema(schema: Mapping[str, Any], at: str) -> Iterator[str]:
-    for key, child in (schema.get("properties") or {}).items():
-        yield f"{at}.{key}"
-        yield from _of_schema(child, f"{at}.{key}")
-    if isinstance(schema.get("items"), Mapping):
-        yield from _of_schema(schema["items"], f"{at}[]")
+def _versions(crd: Mapping[str, Any]) -> list[str]:
+    return [str(each.get("name")) for each in view.path(crd, "spec", "versions") or []]
 
 
 def _compare(kube: Kube, crd: Object, there: Object | None, *, downgrade: bool) -> None:
@@ -115,11 +110,6 @@ def _await(kube: Kube, name: str, seconds: float) -> None:
         time.sleep(EVERY_SECONDS)
 
 
-def _some(fields: frozenset[str]) -> str:
-    """The outermost of the fields, a few of them."""
-    outer = sorted(
-        each for each in fields
-        if not any(each.startswith((f"{other}.", f"{other}[")) for other in fields)
-    )  # fmt: skip
-    shown = ", ".join(outer[:SHOWN])
-    return f"{shown} and {len(outer) - SHOWN} more" if len(outer) > SHOWN else shown
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:SHOWN])
+    return f"{shown} and {len(names) - SHOWN} more" if len(names) > SHOWN else shown

@@ -43,9 +43,6 @@ WEIGHTS = Resource("llamactl.dev", "v1alpha1", "llamaweights", "LlamaWeights")
 PODS = Resource("", "v1", "pods", "Pod")
 SECRETS = Resource("", "v1", "secrets", "Secret")
 CLAIMS = Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
-CRDS = Resource(
-    "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition"
-)
 NODES = Resource("", "v1", "nodes", "Node")
 EVENTS = Resource("", "v1", "events", "Event")
 SERVERS = Resource("apps", "v1", "deployments", "Deployment")

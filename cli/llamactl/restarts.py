@@ -45,6 +45,15 @@ def _replicas(before: Spec, after: Spec) -> str:
 
 
 def _restart(before: Spec, after: Spec) -> str:
+    from pydantic import ValidationError
+
+    try:
+        return _of_revisions(before, after)
+    except ValidationError:
+        return "Whether servers restart is not known: the CRDs are newer than this llamactl."
+
+
+def _of_revisions(before: Spec, after: Spec) -> str:
     from llama_operator.api.v1alpha1 import LlamaDeploymentSpec
     from llama_operator.render.inputs import Copy
     from llama_operator.render.revision import inputs_of

@@ -61,6 +61,7 @@ def test_the_same_again_is_unchanged_and_a_change_is_shown(
     assert result.stdout.endswith("my-llama changed (server dry run)\n")
     assert "spec.engine: not set -> {'args': ['--seed=1']}" in result.stderr
     assert "All 2 servers restart" in result.stderr
+    assert writes(cluster) == [f"{DEPLOYMENTS}/my-llama"], "only the first, unchanged one"
 
 
 def test_stdin_and_lists(llamactl: Run, cluster: Fake) -> None:

@@ -183,12 +183,20 @@ BASE: dict[str, Any] = {"model": "llama-3.1-8b-instruct", "replicas": 2}
         ({"auth": {"secretName": "mine"}}, "All 2 servers restart"),
         ({"replicas": 1, "engine": {"args": ["--seed=1"]}}, "The server restarts, and nothing"),
         ({"model": "llama-3.2-1b"}, "Other weights (llama-3-2-1b-"),
+        ({"source": {"huggingFace": {"repo": "a/b"}}}, "Other weights (llama-3-1-8b-instruct-"),
         ({"replicas": 0, "gpu": {"count": 2}}, "2 servers stop"),
         ({"paused": True, "gpu": {"count": 2}}, "paused: nothing happens"),
     ],
 )
 def test_verdicts_follow_the_operators_rule(after: dict[str, Any], words: str) -> None:
     assert words in restarts.verdict(BASE, {**BASE, **after}, "x")
+
+
+def test_a_spec_of_newer_crds_is_judged_as_far_as_it_is_known() -> None:
+    newer = {**BASE, "engine": {"device": "tpu"}}
+    words = restarts.verdict(newer, {**newer, "replicas": 3}, "x")
+    assert "not known" in words
+    assert "1 server more starts" in words
 
 
 def test_resuming_says_that_changes_take_effect() -> None:

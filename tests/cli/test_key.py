@@ -116,5 +116,6 @@ def test_a_secret_of_several_deployments_names_them_all(llamactl: Run, api: Fake
 def test_a_dry_run_leaves_the_key(llamactl: Run, api: Fake) -> None:
     result = llamactl("key", "rotate", "my-llama", "--dry-run=server")
     assert result.stdout.endswith("rotated (server dry run)\n")
+    assert result.stderr == ""
     assert stored(api) == KEY
     assert writes(api) == []
