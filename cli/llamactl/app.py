@@ -38,6 +38,7 @@ SECTIONS = {
         "crds": "Install or upgrade the kinds LlamaDeployment and LlamaWeights.",
     },
     "Other": {
+        "support-bundle": "Write all about a deployment into a file, without secrets.",
         "completion": "Print the completion script of a shell.",
         "version": "Print the versions of this command and of the cluster.",
     },
