@@ -69,12 +69,14 @@ generate: setup  ## Write the CRDs, the compiled catalogue and other generated f
 	@$(PY) -m llama_operator.api.crd --write
 	@$(PY) -m llama_operator.api.reference --write
 	@$(PY) -m llama_operator.catalog.compile --write
+	@$(PY) -m llama_operator.telemetry.dashboards --write
 
 .PHONY: verify
 verify: setup  ## Fail when a generated file is not what `make generate` writes
 	@$(PY) -m llama_operator.api.crd --check
 	@$(PY) -m llama_operator.api.reference --check
 	@$(PY) -m llama_operator.catalog.compile --check
+	@$(PY) -m llama_operator.telemetry.dashboards --check
 
 .PHONY: unit
 unit: setup  ## Unit and property tests (seconds, no cluster)
