@@ -70,6 +70,7 @@ generate: setup  ## Write the CRDs, the chart's values and other generated files
 	@$(PY) -m llama_operator.api.reference --write
 	@$(PY) -m llama_operator.catalog.compile --write
 	@$(PY) -m llama_operator.chart.generate --write
+	@$(PY) -m llama_operator.telemetry.dashboards --write
 
 .PHONY: verify
 verify: setup  ## Fail when a generated file is not what `make generate` writes
@@ -77,6 +78,7 @@ verify: setup  ## Fail when a generated file is not what `make generate` writes
 	@$(PY) -m llama_operator.api.reference --check
 	@$(PY) -m llama_operator.catalog.compile --check
 	@$(PY) -m llama_operator.chart.generate --check
+	@$(PY) -m llama_operator.telemetry.dashboards --check
 
 .PHONY: unit
 unit: setup  ## Unit and property tests (seconds, no cluster)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
@@ -23,6 +24,7 @@ from llama_operator.render.weights import weights_name
 from llama_operator.runtime.api import Api
 from llama_operator.runtime.config import load_configuration
 from llama_operator.runtime.controller import Controller
+from llama_operator.runtime.current import current
 from llama_operator.runtime.events import EventRecorder
 from llama_operator.runtime.hooks import ControllerHooks, LeaderHooks, QueueHooks
 from llama_operator.runtime.leader import LeaderElector
@@ -41,7 +43,7 @@ CONTROLLER = "llamactl.dev/llama-operator"
 
 async def serve(config: Config) -> None:
     """Run the operator until a signal; raises LeadershipLost when the lease went to another."""
-    logs.setup("json" if config.log_format == "json" else "text", config.log_level)
+    start_logs(config)
     metrics = Metrics(__version__)
     configuration = await load_configuration(config.kubeconfig or None, config.context or None)
     api = Api(configuration, hooks=metrics.api)
@@ -57,6 +59,12 @@ async def serve(config: Config) -> None:
         await manager.run(stop_on_signals())
     finally:
         await health.stop()
+
+
+def start_logs(config: Config) -> logging.Handler:
+    """Logs as the settings want them; a JSON line says which object it is about."""
+    style: logs.Format = "json" if config.log_format == "json" else "text"
+    return logs.setup(style, config.log_level, context=current)
 
 
 def build(config: Config, api: Api, metrics: Metrics) -> Manager:

@@ -98,6 +98,17 @@ def test_an_alert_has_a_runbook(name: str) -> None:
     assert f"(runbooks/{name}.md)" in (PROJECT / "docs/alerts.md").read_text()
 
 
+@pytest.mark.parametrize(
+    "page", [*RUNBOOKS.glob("*.md"), PROJECT / "docs/alerts.md"], ids=markdown.name
+)
+def test_metrics_that_a_page_names_exist(page: Path) -> None:
+    there = names.everything()
+    there |= {name.removesuffix(end) for name in there for end in ("_bucket", "_total", "_info")}
+    for span in markdown.spans(page.read_text()):
+        if re.fullmatch(r"vllm:\w+|llama_(operator|weights)_\w+", span):
+            assert span in there, span
+
+
 def test_no_runbook_is_of_an_alert_that_is_gone() -> None:
     assert {path.stem for path in RUNBOOKS.glob("*.md")} == set(ALERTS)
 

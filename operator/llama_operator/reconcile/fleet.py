@@ -136,6 +136,7 @@ def _servers(objects: list[Object]) -> Iterator[Metric]:
 _NUMBERS = {
     "plan_gpus": "GPUs of one replica.",
     "plan_kv_tokens": "Tokens that the KV cache of a replica is planned to hold.",
+    "observed_kv_tokens": "Tokens that vLLM found room for, in the last start that was read.",
     "replicas_wanted": "spec.replicas.",
     "replicas_ready": "Replicas that answer.",
     "ready": "1 while the condition Ready is True.",
@@ -149,9 +150,13 @@ def _values(obj: Object) -> dict[str, float]:
         "replicas_ready": status.get("readyReplicas", 0),
         "ready": _status(obj, "Ready") == "True",
     }
-    plan = status.get("plan", {})
-    pairs = (("plan_gpus", "gpus"), ("plan_kv_tokens", "kvTokens"))
-    return found | {name: plan[key] for name, key in pairs if key in plan}
+    paths = (
+        ("plan_gpus", "plan", "gpus"),
+        ("plan_kv_tokens", "plan", "kvTokens"),
+        ("observed_kv_tokens", "observed", "kvTokens"),
+    )
+    told = {name: status.get(part, {}).get(key) for name, part, key in paths}
+    return found | {name: value for name, value in told.items() if value is not None}
 
 
 def _layout(obj: Object, plan: Object) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from .breaker import Breaker
 from .clock import Clock, SystemClock
+from .current import about
 from .errors import ApiError, Conflict, NotLeader, TerminalError, TransportError
 from .hooks import NO_HOOKS, ControllerHooks, QueueHooks
 from .ratelimit import RateLimiter
@@ -92,7 +93,8 @@ class Controller:
                 key = await self.queue.get()
                 try:
                     await self._admit()
-                    await self._handle(key)
+                    with about(self.name, key):
+                        await self._handle(key)
                 finally:
                     self.queue.done(key)
 

@@ -11,10 +11,12 @@ import json
 import logging
 import re
 import sys
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Literal, TextIO
 
 Format = Literal["json", "text"]
+Context = Callable[[], Mapping[str, str]]
 
 _SECRETS = (
     # Authorization headers and bearer tokens, whatever their shape.
@@ -65,7 +67,14 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One object a line: ts, level, logger, msg, extras, error with the traceback."""
+    """One object a line: ts, level, logger, msg, what it is about, extras, error with traceback.
+
+    `context` tells what the line is about, asked as it is written.
+    """
+
+    def __init__(self, context: Context = dict) -> None:
+        super().__init__()
+        self._context = context
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
@@ -74,6 +83,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "msg": redact(record.getMessage()),
+            **self._context(),
         }
         extras = {k: v for k, v in record.__dict__.items() if k not in _STANDARD}
         entry |= {name: _plain(value) for name, value in extras.items()}
@@ -89,14 +99,18 @@ def _plain(value: object) -> object:
 
 
 def setup(
-    style: Format = "json", level: str = "INFO", stream: TextIO | None = None
+    style: Format = "json",
+    level: str = "INFO",
+    stream: TextIO | None = None,
+    context: Context = dict,
 ) -> logging.Handler:
     """Send all logs of this process to `stream` (stderr); returns the handler.
 
+    `context` adds to each JSON line what it is about; a line of text has it in its words.
     Raises ValueError for an unknown level. Libraries stay at WARNING unless level is DEBUG.
     """
     handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
+    handler.setFormatter(JsonFormatter(context) if style == "json" else TextFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

@@ -1,8 +1,9 @@
-"""Which series there are: of the operator as its registry says, of vLLM as a real one showed."""
+"""Which series there are: of the operator and of Jobs as their code says, of vLLM as one showed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from llama_operator.reconcile.fleet import ColdStarts, FleetCollector
 from llama_operator.telemetry.metrics import Metrics
+from llama_weights import metrics as job_metrics
 
 # `# HELP` and `# TYPE` of /metrics of vLLM 0.32.0.
 VLLM = Path(__file__).with_name("vllm-0.32.0-metrics.txt")
@@ -21,7 +23,6 @@ _SUFFIXES = {
     "summary": ("_sum", "_count"),
     "info": ("_info",),
 }
-_OF_PROMETHEUS = {"up", "scrape_duration_seconds", "scrape_samples_scraped"}
 
 
 class _Nothing:
@@ -29,14 +30,20 @@ class _Nothing:
         return []
 
 
-def everything() -> set[str]:
-    """All names that a Prometheus which scrapes both has."""
-    return operator() | vllm() | _OF_PROMETHEUS
+@cache
+def everything() -> frozenset[str]:
+    """All names that a Prometheus which scrapes them has."""
+    return frozenset(operator() | jobs() | vllm())
 
 
 def operator() -> set[str]:
     """Names on the wire of the operator's own series."""
     return set(_wire(_registry().collect()))
+
+
+def jobs() -> set[str]:
+    """Names on the wire of a weights Job's series."""
+    return {f"llama_weights_{name}" for name in (*job_metrics.NAMES, "phase")}
 
 
 def vllm() -> set[str]:

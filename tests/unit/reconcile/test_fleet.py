@@ -34,6 +34,7 @@ SERVING = deployment(
     status={
         "conditions": [condition("Ready", "True", "Serving")],
         "plan": PLAN,
+        "observed": {"kvTokens": 1_419_000},
         "readyReplicas": 2,
     },
     replicas=2,
@@ -110,7 +111,9 @@ def test_the_plan_is_told_where_there_is_one() -> None:
     }  # fmt: skip
     assert value(found, "plan_info", "good", **layout) == 1
     assert value(found, "plan_kv_tokens", "good") == 1_419_760
+    assert value(found, "observed_kv_tokens", "good") == 1_419_000
     assert value(found, "plan_gpus", "bad") is None
+    assert value(found, "observed_kv_tokens", "bad") is None
 
 
 def test_weights_on_their_way_and_there() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
@@ -12,7 +13,7 @@ from tests.unit.runtime.fake_api import FakeApi
 from tests.unit.runtime.helpers import THINGS, Running, eventually
 
 from llama_operator.config import Config
-from llama_operator.process import LEASE, build
+from llama_operator.process import LEASE, build, start_logs
 from llama_operator.runtime import Controller, Key, Result, WorkQueue
 from llama_operator.telemetry.health import HealthServer
 from llama_operator.telemetry.logs import JsonFormatter, redact, setup
@@ -217,3 +218,35 @@ async def test_a_standby_shows_that_it_does_not_lead(server: FakeApi) -> None:
     build(Config(), api, metrics)
     await api.close()
     assert value(metrics, "leader_election_master_status", name=LEASE) == 0
+
+
+@pytest.mark.usefixtures("clean_logging")
+async def test_json_lines_of_a_reconcile_say_which_object_they_are_about() -> None:
+    stream = io.StringIO()
+    handler = start_logs(Config())
+    assert isinstance(handler, logging.StreamHandler)
+    handler.setStream(stream)
+    inside = logging.getLogger("somewhere.below")
+
+    async def reconcile(key: Key) -> Result:
+        inside.info("begins")
+        await asyncio.sleep(0.01)  # the other worker is at the other object meanwhile
+        await asyncio.to_thread(inside.info, "in a thread")
+        raise ValueError("it fails")
+
+    controller = Controller("llamadeployment", reconcile, 2)
+    async with Running(controller.run()):
+        for name in ("one", "two"):
+            controller.queue.add(Key("ml", name))
+        await eventually(lambda: stream.getvalue().count("will retry") == 2)
+    inside.info("outside")
+    entries = [json.loads(line) for line in stream.getvalue().splitlines()]
+    for name in ("one", "two"):
+        said = [each["msg"] for each in entries if each.get("name") == name]
+        assert said[:2] == ["begins", "in a thread"]
+        assert said[2] == f"llamadeployment ml/{name}: will retry: it fails"
+    about = [each for each in entries if "name" in each]
+    assert {(each["controller"], each["namespace"]) for each in about} == {
+        ("llamadeployment", "ml")
+    }
+    assert [each["msg"] for each in entries if "name" not in each] == ["outside"]
