@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, Literal
 
 from llamactl import cluster_gpus, cluster_storage, crd_fields, rights, view
@@ -96,15 +97,20 @@ def _kubernetes(version: str) -> Check:
 
 
 def _crds(facts: Facts) -> Iterator[Check]:
-    from llama_operator.api.crd import all_crds
-
-    for known in all_crds():
+    for known in _known():
         kind = str(known["spec"]["names"]["kind"])
         name = str(known["metadata"]["name"])
         if facts.crds is None:
             yield _crd_by_group(kind, facts)
         else:
             yield _crd(kind, facts.crds.get(name), known)
+
+
+@cache
+def _known() -> tuple[Object, ...]:
+    from llama_operator.api.crd import all_crds
+
+    return tuple(all_crds())
 
 
 def _crd_by_group(kind: str, facts: Facts) -> Check:
@@ -196,6 +202,7 @@ def _operator_rights(facts: Facts) -> Check:
     return Check(what, "ok", "complete", "its role has every rule that this version needs")
 
 
+@cache
 def _needed() -> list[tuple[str, list[str], list[str]]]:
     from llama_operator.install import manifests
 

@@ -26,6 +26,7 @@ NODES = "/api/v1/nodes"
 CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
 ROLES = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
 LEASES = "/apis/coordination.k8s.io/v1/leases"
+CRD_OBJECTS = crd.all_crds()
 ALL = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
 
 
@@ -54,7 +55,7 @@ def whole() -> dict[str, Any]:
         "namespace": "n",
         "version": "v1.36.3",
         "groups": {group: ["v1"] for group in [*groups, "llamactl.dev"]},
-        "crds": {each["metadata"]["name"]: each for each in crd.all_crds()},
+        "crds": {each["metadata"]["name"]: each for each in CRD_OBJECTS},
         "operators": [operator()],
         "leases": [],
         "operator_rules": [
@@ -94,7 +95,7 @@ def test_an_empty_cluster() -> None:
 
 def changed(edit: Any) -> dict[str, Any]:
     """The check of a CRD whose spec properties were edited."""
-    there = copy.deepcopy({each["metadata"]["name"]: each for each in crd.all_crds()})
+    there = copy.deepcopy({each["metadata"]["name"]: each for each in CRD_OBJECTS})
     version = there["llamadeployments.llamactl.dev"]["spec"]["versions"][0]
     edit(version, version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"])
     return checks(crds=there)["CRD LlamaDeployment"]  # type: ignore[no-any-return]
@@ -231,7 +232,7 @@ def cluster(api: Fake) -> Fake:
     api.put("/version", {"gitVersion": facts["version"]})
     groups = [{"name": n, "versions": [{"version": "v1"}]} for n in facts["groups"]]
     api.put("/apis", {"groups": groups})
-    for each in crd.all_crds():
+    for each in CRD_OBJECTS:
         api.put(f"{CRDS}/{each['metadata']['name']}", json.loads(json.dumps(each)))
     api.put(f"{SERVERS}/llama-operator", operator())
     api.put(f"{ROLES}/llama-operator", {"rules": facts["operator_rules"]})
