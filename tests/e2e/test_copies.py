@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.e2e.command import llamactl
 from tests.e2e.conftest import NAMESPACE
 from tests.e2e.test_fetching import settles, weights
 from tests.support.cluster.testing import claim, mounting, python_pod
@@ -62,10 +63,11 @@ def looked_again(stack: Stack, name: str) -> Object | None:
 def test_a_copy_is_read_again_and_a_changed_byte_is_found(stack: Stack, volume: str) -> None:
     weights(stack, "fetched", storage={"claimName": volume}, verify={"schedule": "Daily"})
     settles(stack, "fetched", "Ready", "Published")
-    path = stack.get("llamaweights", "fetched", NAMESPACE)["status"]["path"]
-    due(stack, "fetched")
-    status = wait_for(lambda: looked_again(stack, "fetched"), 60, "a second look")
-    assert status["conditions"][0]["reason"] == "Published"
+    status = stack.get("llamaweights", "fetched", NAMESPACE)["status"]
+    path = status["path"]
+    asked = llamactl(stack, "weights", "verify", "fetched", "--wait", "--timeout", "60s")
+    assert asked.returncode == 0, asked.stderr
+    assert "every byte is as it was published" in asked.stdout
     # The same files, taken for a user's own.
     weights(
         stack,

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
 import yaml
+from tests.e2e.command import llamactl
 from tests.e2e.conftest import NAMESPACE, SMOLLM2, TINY
 from tests.support.cluster import ClusterError
 from tests.support.demo.ask import api_key, ask, forwarded
@@ -27,19 +25,6 @@ OURS = ("-l", "app.kubernetes.io/managed-by=llama-operator")
 def example() -> Object:
     manifest: Object = yaml.safe_load((PROJECT / "examples" / "smollm2.yaml").read_text())
     return manifest
-
-
-def llamactl(stack: Stack, *args: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
-    program = Path(sys.executable).parent / "llamactl"
-    env = {**os.environ, "KUBECONFIG": str(stack.cluster.kubeconfig), "NO_COLOR": "1"}
-    return subprocess.run(
-        [str(program), "-n", NAMESPACE, *args],
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
 
 
 def test_a_real_model_answers_and_leaves_nothing_but_its_weights(stack: Stack) -> None:
@@ -65,8 +50,19 @@ def test_a_real_model_answers_and_leaves_nothing_but_its_weights(stack: Stack) -
     told = llamactl(stack, "complete", "smollm2", "San Francisco is a", "--max-tokens", "8")
     assert told.returncode == 0, told.stderr
     assert told.stdout.strip()
+    _bench_counts_what_vllm_counts(stack)
     _secret_is_nowhere(stack, key, secret["data"]["default"])
     _nothing_is_left(stack, before)
+
+
+def _bench_counts_what_vllm_counts(stack: Stack) -> None:
+    load = ("--requests", "4", "--concurrency", "2", "--prompt-tokens", "16", "--max-tokens", "8")
+    done = llamactl(stack, "bench", "smollm2", *load, "-o", "json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["completed"], report["outputTokens"]) == (4, 32), report
+    assert 4 * 16 <= report["promptTokens"] <= 4 * 18, "a word is a token"
+    assert 0 < report["ttftMs"]["p50"] < report["latencyMs"]["p50"]
 
 
 def _claims(stack: Stack) -> set[str]:
