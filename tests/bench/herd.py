@@ -57,10 +57,10 @@ class Writes:
 
     @classmethod
     def of(cls, raw: Object) -> Writes:
-        """As the operator's own code decides it."""
+        """As the operator's own code decides it; the UID is not known yet."""
         spec = LlamaDeploymentSpec.model_validate(raw["spec"])
         view = DeploymentView(
-            raw=raw,
+            raw={**raw, "metadata": {**raw["metadata"], "uid": "-"}},
             spec=spec,
             world=builders.world(nodes=()),
             weights={**copy_of(NAMESPACE), "status": READY},
@@ -91,18 +91,25 @@ def _children(
                 raise AssertionError(f"{action}: not expected for a copy that is ready")
 
 
-async def bare_loop(api: Api, count: int, tasks: int) -> int:
-    """All writes of the herd and of the operator, by so many tasks; returns how many they were."""
+Known = list[tuple[Object, Writes]]
+
+
+def known(count: int) -> Known:
+    """Each deployment, and what is written for it: what a bare loop need not think about."""
     herd = [deployment(number) for number in range(count)]
-    known = [Writes.of({**raw, "metadata": {**raw["metadata"], "uid": "-"}}) for raw in herd]
-    waiting = iter(zip(herd, known, strict=True))
+    return [(raw, Writes.of(raw)) for raw in herd]
+
+
+async def bare_loop(api: Api, herd: Known, tasks: int) -> int:
+    """All writes of the herd and of the operator, by so many tasks; returns how many they were."""
+    waiting = iter(herd)
 
     async def work() -> None:
         for raw, writes in waiting:
             await _one(api, raw, writes)
 
     await asyncio.gather(*(work() for _ in range(tasks)))
-    return sum(2 + len(writes.children) for writes in known)
+    return sum(2 + len(writes.children) for _, writes in herd)
 
 
 async def _one(api: Api, raw: Object, writes: Writes) -> None:
