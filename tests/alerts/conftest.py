@@ -2,15 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from tests.support.prometheus.fixtures import promtool
 
-import pytest
-from tests.support.prometheus.install import find
-
-
-@pytest.fixture(scope="session")
-def promtool() -> Path:
-    found = find("promtool")
-    if found is None:
-        pytest.skip("there is no promtool: `make prepare` unpacks Debian's package prometheus")
-    return found
+__all__ = ["promtool"]

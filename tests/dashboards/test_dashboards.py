@@ -12,7 +12,6 @@ import pytest
 import yaml
 from click.testing import CliRunner
 from tests.support.prometheus import grafana, names, promql
-from tests.support.prometheus.install import find
 
 from llama_operator.telemetry.dashboards import ALL
 from llama_operator.telemetry.dashboards.__main__ import DIRECTORY, main
@@ -23,14 +22,6 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
     path.stem: json.loads(path.read_text()) for path in sorted(DIRECTORY.glob("*.json"))
 }
 each_document = pytest.mark.parametrize("name", DOCUMENTS)
-
-
-@pytest.fixture(scope="module")
-def promtool() -> Path:
-    found = find("promtool")
-    if found is None:
-        pytest.skip("there is no promtool: `make prepare` unpacks Debian's package prometheus")
-    return found
 
 
 # -- as generated -----------------------------------------------------------------------------

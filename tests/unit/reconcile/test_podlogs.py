@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
-from aiohttp import web
+from tests.unit.reconcile.played_kubelets import Kubelets
 from tests.unit.runtime.fake_api import FakeApi, Fault
 
 from llama_operator.reconcile import podlogs
@@ -19,39 +17,9 @@ Object = dict[str, Any]
 OOM = "torch.OutOfMemoryError: CUDA out of memory."
 
 
-class Kubelets:
-    """Answers requests for logs; `asked` holds the query of each."""
-
-    def __init__(self, server: FakeApi) -> None:
-        server.fault = self._answer
-        self.asked: list[dict[str, str]] = []
-        self.fault = Fault(raw=f"{OOM}\nümlaut \xff".encode("latin-1"))
-
-    def _answer(self, request: web.Request) -> Fault | None:
-        if not request.path.endswith("/log"):
-            return None
-        self.asked.append({"pod": request.path.split("/")[-2], **request.query})
-        return self.fault
-
-
-@pytest_asyncio.fixture
-async def server() -> AsyncIterator[FakeApi]:
-    fake = FakeApi()
-    await fake.start()
-    yield fake
-    await fake.stop()
-
-
 @pytest.fixture
 def kubelets(server: FakeApi) -> Kubelets:
-    return Kubelets(server)
-
-
-@pytest_asyncio.fixture
-async def api(server: FakeApi) -> AsyncIterator[Api]:
-    client = server.api()
-    yield client
-    await client.close()
+    return Kubelets(server, f"{OOM}\nümlaut \xff".encode("latin-1"))
 
 
 def pod(uid: str = "u", restarts: int = 1, *, state: Object | None = None, **meta: Any) -> Object:
