@@ -64,6 +64,33 @@ def listing(function: F) -> F:
     return function
 
 
+def hf_token(function: F) -> F:
+    """Add the two ways to give a token of Hugging Face."""
+    named = click.option(
+        "--hf-token-secret",
+        default="",
+        metavar="NAME[:KEY]",
+        help="Secret that already holds the token; KEY defaults to token.",
+    )
+    given = click.option(
+        "--hf-token-file",
+        type=click.File("r"),
+        help="Hugging Face token; stored in Secret hf-token of the namespace. - reads stdin.",
+    )
+    return given(named(function))
+
+
+def assignments(function: F) -> F:
+    """Add --set."""
+    return click.option(
+        "--set",
+        "assignments",
+        multiple=True,
+        metavar="PATH=VALUE",
+        help="Any other field of the spec; can be repeated.",
+    )(function)
+
+
 DRY_RUNS = {
     "client": "judge it here, ask no cluster",
     "server": "have the API server judge it",

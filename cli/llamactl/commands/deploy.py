@@ -34,29 +34,13 @@ from llamactl.command import Command
 @click.option("--image", help="Container image of vLLM.")
 @click.option("--runtime-class", metavar="NAME", help="RuntimeClass of the pods.")
 @click.option("--storage-class", metavar="NAME", help="StorageClass of the weights' volume.")
-@click.option(
-    "--hf-token-file",
-    type=click.File("r"),
-    help="Hugging Face token; stored in Secret hf-token of the namespace. - reads stdin.",
-)
-@click.option(
-    "--hf-token-secret",
-    default="",
-    metavar="NAME[:KEY]",
-    help="Secret that already holds the token; KEY defaults to token.",
-)
+@options.hf_token
 @click.option(
     "--meta-url-file",
     type=click.File("r"),
     help="URL of Meta's e-mail; stored in a Secret, and the weights come from Meta. - reads stdin.",
 )
-@click.option(
-    "--set",
-    "assignments",
-    multiple=True,
-    metavar="PATH=VALUE",
-    help="Any other field of the spec; can be repeated.",
-)
+@options.assignments
 @click.option("--overwrite", is_flag=True, help="Change a deployment of that name.")
 @options.dry_run("client", "server")
 @click.option("--wait/--no-wait", default=True, help="Wait until it answers (default).")

@@ -29,17 +29,7 @@ from llamactl.command import Command
     metavar="SOURCE",
     help="hf, hf:ORG/REPO[@REVISION], meta, or claim:NAME[/PATH] for files that lie there already.",
 )
-@click.option(
-    "--hf-token-file",
-    type=click.File("r"),
-    help="Hugging Face token; stored in Secret hf-token of the namespace. - reads stdin.",
-)
-@click.option(
-    "--hf-token-secret",
-    default="",
-    metavar="NAME[:KEY]",
-    help="Secret that already holds the token; KEY defaults to token.",
-)
+@options.hf_token
 @click.option(
     "--meta-url-file",
     type=click.File("r"),
@@ -48,13 +38,7 @@ from llamactl.command import Command
 @click.option("--storage-class", metavar="NAME", help="StorageClass of the claim that is made.")
 @click.option("--size", metavar="BYTES", help="Size of that claim, such as 200Gi.")
 @click.option("--claim", metavar="NAME", help="An existing claim to keep the copy on.")
-@click.option(
-    "--set",
-    "assignments",
-    multiple=True,
-    metavar="PATH=VALUE",
-    help="Any other field of the spec; can be repeated.",
-)
+@options.assignments
 @options.dry_run("client", "server")
 @click.option("--wait", is_flag=True, help="Wait until it is complete and verified.")
 @options.timeout("6h")
