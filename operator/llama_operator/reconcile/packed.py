@@ -32,17 +32,27 @@ class Packing:
         """The object in fewer bytes; `unpacked` brings it back without its managedFields."""
         obj["metadata"].pop("managedFields", None)
         meta = {name: obj["metadata"][name] for name in _META if name in obj["metadata"]}
-        text = json.dumps(obj, separators=(",", ":"), ensure_ascii=False)
         return {
             **self._compact({"kind": obj["kind"], "metadata": meta}),
-            _WHOLE: zlib.compress(text.encode(), _LEVEL),
+            _WHOLE: squeezed(obj),
             _COPIES: mounts.of_server(obj),
         }
 
 
 def unpacked(obj: Object) -> Object:
     """The whole object; one that is not packed is returned as it is."""
-    return dict(json.loads(zlib.decompress(obj[_WHOLE]))) if _WHOLE in obj else obj
+    return dict(restored(obj[_WHOLE])) if _WHOLE in obj else obj
+
+
+def squeezed(value: Any) -> bytes:
+    """Any JSON value in fewer bytes."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return zlib.compress(text.encode(), _LEVEL)
+
+
+def restored(data: bytes) -> Any:
+    """What was squeezed; raises zlib.error or ValueError for anything else."""
+    return json.loads(zlib.decompress(data))
 
 
 def copies_of(obj: Object) -> list[str]:

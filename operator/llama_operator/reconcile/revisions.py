@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zlib
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from llama_operator.api.conditions import Condition
 from llama_operator.diagnose.template import stamp
 from llama_operator.planner.plan import Plan
-from llama_operator.reconcile import mounts, planning
+from llama_operator.reconcile import mounts, packed, planning
 from llama_operator.reconcile.actions import Action
 from llama_operator.reconcile.copies import copy_of
 from llama_operator.reconcile.ownership import delete
@@ -119,7 +118,7 @@ def slim(obj: Object) -> Object:
         "kind": KIND,
         "metadata": meta,
         "revision": obj.get("revision", 0),
-        _PACKED: zlib.compress(json.dumps(data, separators=(",", ":")).encode()),
+        _PACKED: packed.squeezed(data),
         _COPIES: mounts.of_server(server),
         _STAMP: stamp(template),
     }
@@ -131,4 +130,4 @@ def copies_of(obj: Object) -> list[str]:
 
 
 def _data(obj: Object) -> Any:
-    return json.loads(zlib.decompress(obj[_PACKED])) if _PACKED in obj else obj["data"]
+    return packed.restored(obj[_PACKED]) if _PACKED in obj else obj["data"]
