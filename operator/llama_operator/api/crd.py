@@ -15,6 +15,7 @@ import click
 import yaml
 from pydantic import BaseModel
 
+from llama_operator import generated
 from llama_operator.api import rules, v1alpha1
 from llama_operator.api.schema import Schema, structural
 
@@ -179,27 +180,13 @@ def _at(schema: Schema, path: str) -> Schema:
 
 
 @click.command()
-@click.option("--write/--check", required=True, help="Write the files, or fail if they differ.")
-@click.option(
-    "--directory",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=CRD_DIRECTORY,
-    show_default=True,
-    help="Where the files are.",
-)
+@generated.modes(CRD_DIRECTORY)
 def main(*, write: bool, directory: Path) -> None:
     """Generate the CRDs from the typed API."""
     wanted = files()
     if write:
-        directory.mkdir(parents=True, exist_ok=True)
-        for name, text in wanted.items():
-            (directory / name).write_text(text)
-        return
-    found = {path.name: path.read_text() for path in directory.glob("*.yaml")}
-    changed = sorted(
-        name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name)
-    )
-    if changed:
+        generated.write(directory, wanted)
+    elif changed := generated.differing(directory, wanted, "*.yaml"):
         raise click.ClickException(
             f"{directory}: {', '.join(changed)} not as generated. Run `make generate`."
         )

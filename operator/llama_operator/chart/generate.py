@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import yaml
 
+from llama_operator import generated
 from llama_operator.chart import readme, schema, text
 from llama_operator.rbac import CLUSTER, OWN_NAMESPACE, WATCHED, rules
 
@@ -39,29 +40,16 @@ def files() -> dict[str, str]:
 
 
 @click.command()
-@click.option("--write/--check", required=True, help="Write the files, or fail if they differ.")
-@click.option(
-    "--directory",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=CHART,
-    show_default=True,
-    help="Where the chart is.",
-)
+@generated.modes(CHART)
 def main(*, write: bool, directory: Path) -> None:
     """Generate the chart's values, their schema, its README and its rights."""
     wanted = files()
-    changed = sorted(name for name in wanted if _read(directory / name) != wanted[name])
     if write:
-        for name in changed:
-            (directory / name).write_text(wanted[name])
-    elif changed:
+        generated.write(directory, wanted)
+    elif changed := generated.differing(directory, wanted):
         raise click.ClickException(
             f"{directory}: {', '.join(changed)} not as generated. Run `make generate`."
         )
-
-
-def _read(path: Path) -> str | None:
-    return path.read_text() if path.exists() else None
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from llama_operator import generated
 from llama_operator.telemetry.dashboards import ALL
 from llama_operator.telemetry.dashboards.grafana import render
 
@@ -13,25 +14,13 @@ DIRECTORY = Path(__file__).parents[4] / "charts" / "llama-operator" / "files" / 
 
 
 @click.command()
-@click.option("--write/--check", required=True, help="Write the files, or fail if they differ.")
-@click.option(
-    "--directory",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=DIRECTORY,
-    show_default=True,
-    help="Where the dashboards are.",
-)
+@generated.modes(DIRECTORY)
 def main(*, write: bool, directory: Path) -> None:
     """Generate the Grafana dashboards from their descriptions."""
     wanted = {f"{each.uid}.json": render(each) for each in ALL}
     if write:
-        directory.mkdir(parents=True, exist_ok=True)
-        for name, text in wanted.items():
-            (directory / name).write_text(text)
-        return
-    found = {path.name: path.read_text() for path in directory.glob("*.json")}
-    stale = sorted(name for name in wanted | found if wanted.get(name) != found.get(name))
-    if stale:
+        generated.write(directory, wanted)
+    elif stale := generated.differing(directory, wanted, "*.json"):
         raise click.ClickException(
             f"{directory}: {', '.join(stale)} are not as generated. Run `make generate`."
         )
