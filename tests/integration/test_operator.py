@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from tests.support.stack import OPERATOR, Stack, wait_for
 
 pytestmark = pytest.mark.cluster
 Object = dict[str, Any]
+SCHEDULER = "kube-scheduler"
 ACCESSIBLE = {
     "ok": True,
     "commit": COMMIT,
@@ -46,6 +48,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with Cluster.control_plane(tmp_path_factory.mktemp("operator") / "cluster") as cluster:
         made = Stack(cluster)
         made.install()
+        # It would call a pod that is played, and so is on no node, unschedulable again and again.
+        cluster.processes.stop([SCHEDULER])
         cluster.kubectl("apply", "-f", "-", input=json.dumps(CLASS))
         start(made)
         yield made
@@ -66,6 +70,17 @@ def clean(stack: Stack) -> Iterator[None]:
         40,
         "children to be collected",
     )
+
+
+@contextlib.contextmanager
+def scheduling(stack: Stack) -> Iterator[None]:
+    """Pods are scheduled, as far as there are nodes."""
+    processes = stack.cluster.processes
+    processes.start(processes.command(SCHEDULER))
+    try:
+        yield
+    finally:
+        processes.stop([SCHEDULER])
 
 
 def start(stack: Stack, change: str = "") -> None:
@@ -387,7 +402,8 @@ def test_causes_of_pods_reach_the_conditions(stack: Stack, kubelet: Kubelet) -> 
     apply(stack)
     kubelet.end("app.kubernetes.io/component=preflight", {**ACCESSIBLE, "shape": SHAPE})
     kubelet.end("app.kubernetes.io/component=fetch", FETCHED)
-    condition = reaches(stack, "Degraded", "Unschedulable")
+    with scheduling(stack):
+        condition = reaches(stack, "Degraded", "Unschedulable")
     assert "no nodes available" in condition["message"]
     kubelet.wait("app.kubernetes.io/component=server", "ErrImagePull")
     condition = reaches(stack, "Degraded", "ImagePullFailed")
