@@ -1,7 +1,8 @@
-"""What `make test` runs: tests that need programs of a cluster, and all others, side by side.
+"""What `make test` runs, in two lanes side by side that last about as long as each other.
 
-The first wait for programs most of the time, the others compute; one after the other on two cores
-they take the sum. Arguments are pytest's, for both.
+One has the tests with pods and with vLLM, which wait for programs most of the time. The other has
+those that compute, and then those that need a control plane alone: chaos among them, which waits
+as well. Arguments are pytest's, for all.
 """
 
 from __future__ import annotations
@@ -11,15 +12,21 @@ import time
 
 from tests.support.lanes import run, say
 
-NEEDS = "(cluster or node or vllm)"
+PODS = "(node or vllm)"
 # Arguments may leave nothing to one of the two.
 NOTHING_COLLECTED = 5
 
 
 def lanes(arguments: list[str]) -> dict[str, list[list[str]]]:
     """Both lanes, by name."""
-    marks = {"pure": f"not slow and not {NEEDS}", "cluster": f"not slow and {NEEDS}"}
-    return {name: [["pytest", "-m", mark, *arguments]] for name, mark in marks.items()}
+    marks = {
+        "pods": [PODS],
+        "rest": [f"not cluster and not {PODS}", f"cluster and not {PODS}"],
+    }
+    return {
+        name: [["pytest", "-m", f"not slow and {each}", *arguments] for each in several]
+        for name, several in marks.items()
+    }
 
 
 def main() -> int:
