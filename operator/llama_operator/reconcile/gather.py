@@ -45,6 +45,9 @@ class Gatherer:
         self._clock = clock
         self._logs = PodLogs(api)
         self._starts = StartLogs(api, clock)
+        # UIDs without a status so far. A retry must not begin with the same call as the one before:
+        # where every third call fails, it would always be the same one.
+        self._met: set[str] = set()
 
     def world(self) -> World:
         """What is the same for every object."""
@@ -89,11 +92,22 @@ class Gatherer:
     async def _key(self, raw: Object, spec: LlamaDeploymentSpec) -> SecretView | None:
         if spec.auth.mode != "APIKey":
             return None
-        namespace, name = raw["metadata"]["namespace"], raw["metadata"]["name"]
-        if not spec.auth.secret_name and not raw.get("status"):
-            # Never looked at before: making it tells as well whether it is there.
-            return SecretView(secret.secret_name(name, spec))
-        return await self._secret(namespace, secret.secret_name(name, spec))
+        meta = raw["metadata"]
+        name = secret.secret_name(meta["name"], spec)
+        if not spec.auth.secret_name and self._first_look(raw):
+            # Making it tells as well whether it is there.
+            return SecretView(name)
+        return await self._secret(meta["namespace"], name)
+
+    def _first_look(self, raw: Object) -> bool:
+        """Whether this is a new object that was not looked at before; true once per object."""
+        uid = raw["metadata"]["uid"]
+        if raw.get("status"):
+            self._met.discard(uid)
+            return False
+        first = uid not in self._met
+        self._met.add(uid)
+        return first
 
     async def _secret(self, namespace: str, name: str) -> SecretView:
         found = await self._find(resources.SECRETS, namespace, name)
