@@ -71,6 +71,8 @@ generate: setup  ## Write the CRDs, the chart's values and other generated files
 	@$(PY) -m llama_operator.catalog.compile --write
 	@$(PY) -m llama_operator.chart.generate --write
 	@$(PY) -m llama_operator.telemetry.dashboards --write
+	@$(PY) -m tests.docs.cli_reference --write
+	@$(PY) -m tests.docs.error_messages --write
 
 .PHONY: verify
 verify: setup  ## Fail when a generated file is not what `make generate` writes
@@ -79,6 +81,8 @@ verify: setup  ## Fail when a generated file is not what `make generate` writes
 	@$(PY) -m llama_operator.catalog.compile --check
 	@$(PY) -m llama_operator.chart.generate --check
 	@$(PY) -m llama_operator.telemetry.dashboards --check
+	@$(PY) -m tests.docs.cli_reference --check
+	@$(PY) -m tests.docs.error_messages --check
 
 .PHONY: unit
 unit: setup  ## Unit and property tests (seconds, no cluster)

@@ -31,11 +31,38 @@ def main() -> None:
 @click.option("--kubeconfig", default="", help="Kubeconfig file; in a pod its own account is used.")
 @click.option("--context", default="", help="Context of the kubeconfig.")
 @click.option("--watch-namespace", default="", help="Only this namespace; default: all.")
-@click.option("--workers", default=4, show_default=True, type=click.IntRange(1, 64))
-@click.option("--leader-elect/--no-leader-elect", default=True, show_default=True)
-@click.option("--operator-namespace", default="llama-system", show_default=True)
-@click.option("--health-port", default=8081, show_default=True, type=click.IntRange(1, 65535))
-@click.option("--health-host", default="127.0.0.1", show_default=True, help="0.0.0.0 in a pod.")
+@click.option(
+    "--workers",
+    default=4,
+    show_default=True,
+    type=click.IntRange(1, 64),
+    help="Objects that are worked on at once.",
+)
+@click.option(
+    "--leader-elect/--no-leader-elect",
+    default=True,
+    show_default=True,
+    help="Work only with the lease, so that one of several processes does.",
+)
+@click.option(
+    "--operator-namespace",
+    default="llama-system",
+    show_default=True,
+    help="Namespace of the lease; servers let connections from it in.",
+)
+@click.option(
+    "--health-port",
+    default=8081,
+    show_default=True,
+    type=click.IntRange(1, 65535),
+    help="Port of /healthz, /readyz and /metrics.",
+)
+@click.option(
+    "--health-host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address it listens on; 0.0.0.0 in a pod.",
+)
 @click.option("--weights-image", default="", help="Image of the weights Jobs.")
 @click.option("--weights-runtime-class", default="", help="RuntimeClass of the weights Jobs.")
 @click.option(
@@ -75,13 +102,18 @@ def main() -> None:
 )
 @click.option("--models-file", default="", help="More models, in the catalogue's own form.")
 @click.option(
-    "--log-format", default="json", show_default=True, type=click.Choice(["json", "text"])
+    "--log-format",
+    default="json",
+    show_default=True,
+    type=click.Choice(["json", "text"]),
+    help="Form of the log.",
 )
 @click.option(
     "--log-level",
     default="info",
     show_default=True,
     type=click.Choice(["debug", "info", "warning"]),
+    help="Least level that is written.",
 )
 def run(**options: Any) -> None:
     """Reconcile until SIGTERM or SIGINT.
@@ -157,7 +189,12 @@ def _bundle(text: str) -> CaBundle | None:
 
 
 @main.command()
-@click.option("--namespace", default="llama-system", show_default=True)
+@click.option(
+    "--namespace",
+    default="llama-system",
+    show_default=True,
+    help="Namespace of the operator and of its account.",
+)
 @click.option("--crds-only", is_flag=True, help="Only the custom resource definitions.")
 def manifests(namespace: str, crds_only: bool) -> None:
     """Print what the operator needs in a cluster, as YAML.

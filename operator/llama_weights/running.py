@@ -33,7 +33,12 @@ RESULT = click.option(
     type=click.Path(path_type=Path),
     help="File for the result; default the pod's termination log.",
 )
-PROGRESS = click.option("--progress-object", default="", metavar="NAMESPACE/NAME")
+PROGRESS = click.option(
+    "--progress-object",
+    default="",
+    metavar="NAMESPACE/NAME",
+    help="LlamaWeights whose status tells how far it is.",
+)
 METRICS = click.option(
     "--metrics-port", default=0, type=click.IntRange(0, 65535), help="Serve /metrics; 0: do not."
 )

@@ -74,13 +74,13 @@ def anchors(text: str) -> set[str]:
 def commands(page: Path) -> Iterator[Command]:
     """The command lines of our programs in the code blocks of a page."""
     for language, block in blocks(page.read_text()):
-        if language not in ("", "sh"):
-            continue
-        for line in block.replace("\\\n", " ").splitlines():
-            yield from _commands(name(page), line.strip())
+        if language in ("", "sh"):
+            for line in block.replace("\\\n", " ").splitlines():
+                yield from commands_of(name(page), line.strip())
 
 
-def _commands(page: str, line: str) -> Iterator[Command]:
+def commands_of(page: str, line: str) -> Iterator[Command]:
+    """The command lines of our programs in one line."""
     exit_code = _EXIT.search(line)
     # Quoted text is hidden while the line is cut, so that a bar or a hash in it ends nothing.
     hidden = re.sub(r"'[^']*'|\"[^\"]*\"", lambda quoted: "q" * len(quoted[0]), line)

@@ -11,32 +11,29 @@ from typing import Any
 import click
 import pytest
 import yaml
-from click.testing import CliRunner, Result
 from pydantic import BaseModel
 from tests.docs import markdown
 from tests.docs.markdown import PROJECT, Command
 from tests.docs.reasons import reasons
+from tests.docs.running import ROOTS, offline, run
 from tests.support.cluster.__main__ import main as cluster_cli
 
 from llama_operator.api import conditions, crd, reference
 from llama_operator.api.v1alpha1 import LlamaDeploymentSpec, LlamaWeightsSpec
-from llama_operator.main import main as operator_cli
-from llama_weights.cli import app as weights_cli
 from llamactl.app import cli as llamactl_cli
 
-ROOTS: dict[str, click.Group] = {
-    "llamactl": llamactl_cli,
-    "llama-operator": operator_cli,
-    "llama-weights": weights_cli,
-}
 SPECS: dict[str, type[BaseModel]] = {
     "LlamaDeployment": LlamaDeploymentSpec,
     "LlamaWeights": LlamaWeightsSpec,
 }
 FOLDERS = ("docs", "operator", "cli", "tests", "examples", "charts", "requirements", ".ci")
 ABSENT = ("operator/__init__.py",)  # named because it must not be there
+# Fields of other kinds.
+OTHERS = ("spec.template",)
 PAGES = markdown.pages()
 COMMANDS = [command for page in PAGES for command in markdown.commands(page)]
+# Pages repeat each other; each command line is run once.
+RUN = list({(each.text, each.code): each for each in COMMANDS if offline(each)}.values())
 TROUBLESHOOTING = (PROJECT / "docs" / "troubleshooting.md").read_text()
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=markdown.name)
@@ -70,7 +67,8 @@ def test_files_that_are_named_exist(page: Path) -> None:
 def test_make_targets_that_are_named_exist(page: Path) -> None:
     known = set(re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
     text = page.read_text()
-    code = [*markdown.spans(text), *(block for _, block in markdown.blocks(text))]
+    blocks = (block for kind, block in markdown.blocks(text) if kind in ("", "sh"))
+    code = [*markdown.spans(text), *blocks]
     for piece in code:
         for words in re.findall(r"(?:^|[\s$])make ((?:[a-z-]+\b ?)+)", piece):
             assert words.split()[0] in known, f"make {words}"
@@ -152,23 +150,7 @@ def test_a_wrong_command_line_is_seen() -> None:
         assert refusal(Command("", text, tuple(text.split()))), text
 
 
-def offline(command: Command) -> bool:
-    """Whether a command line needs nothing but this machine."""
-    program, *words = command.words
-    if program == "llama-operator":
-        return words[:1] == ["manifests"]
-    if words[:1] == ["plan"]:
-        return "/" not in words[1] and "--from-cluster" not in words
-    return words[:1] in (["models"], ["completion"]) or "--dry-run=client" in words
-
-
-def run(command: Command) -> Result:
-    """Run a command line in this process."""
-    program, *words = command.words
-    return CliRunner().invoke(ROOTS[program], words, prog_name=program)
-
-
-@pytest.mark.parametrize("command", [each for each in COMMANDS if offline(each)], ids=str)
+@pytest.mark.parametrize("command", RUN, ids=str)
 def test_offline_commands_end_as_documented(command: Command) -> None:
     result = run(command)
     assert result.exit_code == command.code, result.output
@@ -285,3 +267,37 @@ def test_the_api_reference_has_every_field_with_a_description(kind: str) -> None
             row = next(line for line in text.splitlines() if line.startswith(f"| `{path}` |"))
             assert field.get("description"), f"{path} has no description"
             assert " ".join(field["description"].split()).replace("|", "\\|") in row
+
+
+# -- manifests as users judge them --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("place", "document"), list(manifests()), ids=[m[0] for m in manifests()])
+def test_apply_takes_every_manifest(place: str, document: dict[str, Any], tmp_path: Path) -> None:
+    """As llamactl judges it without a cluster, with the plan where the GPU is named."""
+    file = tmp_path / "shown.yaml"
+    file.write_text(yaml.safe_dump(document))
+    result = run(Command(place, "", ("llamactl", "apply", "-f", str(file), "--dry-run=client")))
+    assert result.exit_code == 0, result.output
+
+
+def _fields(schema: dict[str, Any], path: str) -> set[str]:
+    return {path, *(each for each, _, _ in reference.tree(schema, path))}
+
+
+FIELDS = {
+    name.replace("[]", "")
+    for schema in SCHEMAS.values()
+    for part in ("spec", "status")
+    for name in _fields(schema["properties"][part], part)
+}
+
+
+@each_page
+def test_fields_that_are_named_exist(page: Path) -> None:
+    """`spec.gpu.count`, and `status.plan`; what is said of other kinds stands in the first column."""
+    text = re.sub(r"^\| `[^|]*\|", "|", page.read_text(), flags=re.MULTILINE)
+    for span in markdown.spans(text):
+        path = re.fullmatch(r"((?:spec|status)(?:\.[a-zA-Z]+)+)(?:[:=].*)?", span)
+        if path and not span.startswith(OTHERS):
+            assert path[1] in FIELDS, f"{path[1]} is no field"

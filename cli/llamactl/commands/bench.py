@@ -17,7 +17,13 @@ from llamactl.command import Command
     ],
 )
 @options.name_argument
-@click.option("--requests", type=click.IntRange(1, 1_000_000), default=64, show_default=True)
+@click.option(
+    "--requests",
+    type=click.IntRange(1, 1_000_000),
+    default=64,
+    show_default=True,
+    help="Requests in all.",
+)
 @click.option(
     "--concurrency",
     type=click.IntRange(1, 512),

@@ -42,8 +42,14 @@ METHODS = ["none", "fp8", "awq", "gptq", "compressed-tensors"]
     help="fit: fewest GPUs, then least memory; else the best estimate per GPU or per request.",
 )
 @click.option("--quantization", type=click.Choice(METHODS), help="Default: as the checkpoint.")
-@click.option("--dtype", type=click.Choice(["auto", "bfloat16", "float16", "float32"]))
-@click.option("--kv-cache-dtype", type=click.Choice(["auto", "fp8"]))
+@click.option(
+    "--dtype",
+    type=click.Choice(["auto", "bfloat16", "float16", "float32"]),
+    help="Pin the type of activations.",
+)
+@click.option(
+    "--kv-cache-dtype", type=click.Choice(["auto", "fp8"]), help="Pin the type of the cache."
+)
 @click.option("--tensor-parallel", type=click.IntRange(1), help="Pin it.")
 @click.option("--pipeline-parallel", type=click.IntRange(1), help="Pin it.")
 @click.option("--max-num-seqs", type=click.IntRange(1), help="Pin it.")

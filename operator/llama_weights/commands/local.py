@@ -23,7 +23,13 @@ from llama_weights.volume import size
 @click.argument("source", type=click.Path(path_type=Path), metavar="SRC")
 @click.argument("destination", type=click.Path(path_type=Path), metavar="DEST")
 @click.option("--model", default="", metavar="ID", help="Such as llama-3.1-8b-instruct.")
-@click.option("--jobs", default=JOBS, show_default=True, type=click.IntRange(1, 64))
+@click.option(
+    "--jobs",
+    default=JOBS,
+    show_default="one for each CPU, at most 4",
+    type=click.IntRange(1, 64),
+    help="Files at once.",
+)
 @PROGRESS
 @METRICS
 @RESULT
@@ -104,7 +110,13 @@ def adopt_command(
 
 @click.command("ls")
 @click.argument("root", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    help="Form of the answer.",
+)
 def ls_command(root: Path, output: str) -> None:
     """List the copies below a directory."""
     found = copies(root)

@@ -37,7 +37,13 @@ def _asking(function: F) -> F:
         click.option("--model", default="", metavar="ID", help="Meta: id of the catalogue."),
         click.option("--endpoint", default="", help="Hub address; default HF_ENDPOINT."),
         click.option("--repo", default="", metavar="ORG/NAME", help="Hugging Face."),
-        click.option("--source", default=HUB, show_default=True, type=click.Choice([HUB, META])),
+        click.option(
+            "--source",
+            default=HUB,
+            show_default=True,
+            type=click.Choice([HUB, META]),
+            help="Whose protocol the files come by.",
+        ),
     ):
         function = option(function)
     return function
@@ -83,8 +89,20 @@ def preflight_command(
 @click.command("fetch")
 @_asking
 @click.option("--commit", default="", help="Hugging Face: full commit id (40 hex digits).")
-@click.option("--dest", required=True, type=click.Path(path_type=Path), metavar="DIR")
-@click.option("--connections", default=16, show_default=True, type=click.IntRange(1, 256))
+@click.option(
+    "--dest",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Directory of the copy.",
+)
+@click.option(
+    "--connections",
+    default=16,
+    show_default=True,
+    type=click.IntRange(1, 256),
+    help="Requests at once.",
+)
 @click.option("--max-bytes-per-second", default=0, type=click.IntRange(0), help="0: no limit.")
 @click.option("--keep-originals", is_flag=True, help="Meta: keep the .pth files in DIR.original.")
 @PROGRESS
