@@ -5,6 +5,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+DOCS := .venv-docs
 PY := $(BIN)/python
 STATE ?= .demo/cluster
 GPUS ?= 8
@@ -31,6 +32,7 @@ $(VENV)/.ready: pyproject.toml requirements/dev.txt
 lock: setup  ## Resolve the locks again (requirements/*.txt)
 	$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --quiet -o requirements/runtime.txt
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --generate-hashes --quiet -o requirements/dev.txt
+	$(BIN)/uv pip compile --group docs --universal --generate-hashes --quiet -o requirements/docs.txt
 
 .PHONY: prepare
 prepare: setup  ## Build and fetch what cluster, demo and tests need, side by side (cached by version)
@@ -100,6 +102,21 @@ test-full: prepare  ## All tests, the long ones too
 chart: setup  ## Check the Helm chart and pack it into dist/
 	@$(PY) -m tests.support.chart dist
 
+$(DOCS)/.ready: requirements/docs.txt
+	@echo "docs: installing the locked packages into $(DOCS)"
+	@$(PYTHON) -m venv $(DOCS)
+	@$(DOCS)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/docs.txt
+	@touch $@
+
+.PHONY: docs
+docs: $(DOCS)/.ready  ## Build the site of docs/ into dist/site; a link that leads nowhere fails
+	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict --quiet
+	@$(DOCS)/bin/python -m tests.docs.built dist/site
+
+.PHONY: docs-serve
+docs-serve: $(DOCS)/.ready  ## Show the site on http://127.0.0.1:8000 while you write
+	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs serve --strict
+
 .PHONY: bench-planner
 bench-planner: setup  ## Predicted against measured KV tokens, and the planner's speed
 	@$(PY) -m tests.bench.planner
@@ -114,4 +131,4 @@ bench-operator: prepare  ## 100, 1,000 and 10,000 deployments on a real API serv
 
 .PHONY: clean
 clean: cluster-down  ## Remove the virtual environment and local state (the cache stays)
-	@rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) $(DOCS) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -48,7 +48,7 @@ def test_installs_in_the_documents_render(words: list[str]) -> None:
 
 def test_other_commands_are_helms_own() -> None:
     names = {words[0] for _, words in commands()}
-    assert names == {"install", "upgrade", "uninstall", "test"}
+    assert names == {"install", "upgrade", "uninstall", "test", "rollback"}
     assert len(installs()) >= 5
 
 
