@@ -75,6 +75,13 @@ def test_kubectl_wait_sees_ready(api: RawApi, api_cluster: Cluster, served: str)
     assert "condition met" in out
 
 
+def test_kubectl_waits_for_a_field(api: RawApi, api_cluster: Cluster, served: str) -> None:
+    api.merge_status("LlamaDeployment", served, {"conditions": [CONDITION], "readyReplicas": 1})
+    field = "--for=jsonpath={.status.readyReplicas}=1"
+    out = api_cluster.kubectl("wait", field, f"llama/{served}", "--timeout=5s")
+    assert "condition met" in out
+
+
 def test_columns_of_deployments(api: RawApi, api_cluster: Cluster, served: str) -> None:
     status = {
         "conditions": [CONDITION],
