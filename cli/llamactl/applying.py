@@ -6,10 +6,11 @@ leaves nothing half done.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from llamactl import manifest, outcome, output, readiness, restarts, view
+from llamactl import manifest, outcome, output, readiness, restarts, view, weights_wait
 from llamactl.documents import Document
 from llamactl.errors import BadValueError
 from llamactl.kube import Kube, Object
@@ -31,7 +32,7 @@ def offline(found: Sequence[Document], fmt: str) -> None:
     for each in found:
         show_plan(each)
         outcome.line(each.obj, "is valid (client dry run)", fmt, each.resource)
-    _document([each.obj for each in found], fmt)
+    outcome.documents([each.obj for each in found], fmt)
 
 
 def run(
@@ -50,8 +51,9 @@ def run(
         verb = f"{each.verb} (server dry run)" if dry else each.verb
         outcome.line(obj, verb, fmt, each.document.resource)
     if wait is not None and not dry:
-        stored = [_wait(each, obj, wait) for each, obj in zip(judged, stored, strict=True)]
-    _document([output.clean(obj) for obj in stored], fmt)
+        until = time.monotonic() + wait
+        stored = [_wait(each, obj, until) for each, obj in zip(judged, stored, strict=True)]
+    outcome.documents([output.clean(obj) for obj in stored], fmt)
 
 
 def show_plan(document: Document) -> None:
@@ -118,13 +120,9 @@ def _write(judged: Judged, overwrite: bool) -> Object:
     return judged.kube.apply(document.resource, document.obj, force=overwrite)
 
 
-def _wait(judged: Judged, stored: Object, seconds: float) -> Object:
-    if judged.document.resource != DEPLOYMENTS:
-        output.talk(f"{view.name_of(stored)} is fetched in the cluster; it is not waited for.")
-        return stored
-    return readiness.wait(judged.kube, stored, seconds) or stored
-
-
-def _document(found: Sequence[Object], fmt: str) -> None:
-    if fmt in ("json", "yaml"):
-        output.document(found[0] if len(found) == 1 else output.object_list(found), fmt)
+def _wait(judged: Judged, stored: Object, until: float) -> Object:
+    """One after the other, in one span of time: --timeout is that of the command."""
+    left = max(0.0, until - time.monotonic())
+    if judged.document.resource == WEIGHTS:
+        return weights_wait.until_ready(judged.kube, view.name_of(stored), left)
+    return readiness.wait(judged.kube, stored, left) or stored

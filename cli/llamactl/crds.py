@@ -38,7 +38,19 @@ class Age:
         )
 
 
-def run(kube: Kube, *, dry: bool, overwrite: bool, downgrade: bool, seconds: float) -> None:
+def offline(fmt: str) -> None:
+    """Show what would be sent; asks no cluster."""
+    from llama_operator.api.crd import all_crds
+
+    crds = [dict(crd) for crd in all_crds()]
+    for crd in crds:
+        outcome.line(crd, "is ready to be sent (client dry run)", fmt, CRDS)
+    outcome.documents(crds, fmt)
+
+
+def run(
+    kube: Kube, fmt: str, *, dry: bool, overwrite: bool, downgrade: bool, seconds: float
+) -> None:
     """Judge all, write all, wait until they are served. Raises CliError, TimedOutError."""
     from llama_operator.api.crd import all_crds
 
@@ -49,14 +61,15 @@ def run(kube: Kube, *, dry: bool, overwrite: bool, downgrade: bool, seconds: flo
         there = whole.find(CRDS, name)
         _compare(kube, crd, there, downgrade=downgrade)
         judged = whole.apply(CRDS, crd, dry=True, force=overwrite)
-        verbs[name] = crd, _verb(there, judged)
+        verbs[name] = judged if dry else crd, _verb(there, judged)
     for name, (crd, verb) in verbs.items():
         if dry:
-            outcome.line(crd, f"{verb} (server dry run)", "text", CRDS)
+            outcome.line(crd, f"{verb} (server dry run)", fmt, CRDS)
             continue
         whole.apply(CRDS, crd, force=overwrite)
         _await(whole, name, seconds)
-        outcome.line(crd, verb, "text", CRDS)
+        outcome.line(crd, verb, fmt, CRDS)
+    outcome.documents([output.clean(crd) for crd, _ in verbs.values()], fmt)
 
 
 def age(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Age:

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
-from typing import IO
+from collections.abc import Mapping
+from typing import IO, Any
 
 from llamactl import manifest, output
 from llamactl.errors import BadValueError
 from llamactl.kube import Kube
 from llamactl.resources import SECRETS
+
+
+def refuse_two(given: Mapping[str, Any]) -> None:
+    """One source of weights, one credential for it, of these options. Raises BadValueError."""
+    tokens = [option for option in ("hf_token_file", "hf_token_secret") if given[option]]
+    if len(tokens) == 2:
+        raise BadValueError(
+            "it names a Secret, and --hf-token-file makes one",
+            field="--hf-token-secret",
+            fix="Keep one of them",
+        )
+    if tokens and given["meta_url_file"]:
+        raise BadValueError(
+            "a token is for Hugging Face, and --meta-url-file is for Meta's server",
+            field=f"--{tokens[0].replace('_', '-')}",
+            fix="Keep one of them",
+        )
 
 
 def store_token(kube: Kube, file: IO[str], *, overwrite: bool) -> None:

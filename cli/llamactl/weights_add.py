@@ -32,6 +32,7 @@ class Adding:
     """One run of the command."""
 
     def __init__(self, model: str, given: Mapping[str, Any], fmt: str) -> None:
+        credentials.refuse_two(given)
         self.resolved = modelname.resolve(model)
         if self.resolved.said(model):
             output.talk(self.resolved.said(model))
@@ -102,12 +103,6 @@ class Adding:
                     field=f"--{option.replace('_', '-')}",
                     fix=f"Leave it out, or use --source {source}",
                 )
-        if self.given["hf_token_file"] and self.given["hf_token_secret"]:
-            raise BadValueError(
-                "it names a Secret, and --hf-token-file makes one",
-                field="--hf-token-secret",
-                fix="Keep one of them",
-            )
 
     def _spec(self, detail: dict[str, Any]) -> dict[str, Any]:
         spec: dict[str, Any] = {"model": self.resolved.model}

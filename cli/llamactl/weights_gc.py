@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,29 +24,68 @@ COLUMNS = (
 )
 
 
-def run(kube: Kube, seconds: float, *, dry: bool, yes: bool) -> None:
-    """List, ask, delete."""
-    idle = [obj for obj in kube.list(WEIGHTS) if unused_seconds(obj) is not None]
-    found = [obj for obj in idle if (unused_seconds(obj) or 0) >= seconds]
-    if len(found) < len(idle):
-        more = len(idle) - len(found)
-        output.talk(
-            f"{more} more {'is' if more == 1 else 'are'} unused for less than {duration(seconds)} "
-            "(--unused-for)."
-        )
-    if not found:
-        output.talk(f"Nothing to delete in namespace {kube.namespace!r}.")
-        return
-    output.data(render(COLUMNS, [_row(obj) for obj in found], output.width()))
-    if dry:
-        return
-    if not yes:
-        confirm.ask(f"Delete {_count(found)}?")
-    for obj in found:
-        # Another object of that name, made meanwhile, is not what was shown.
-        uid = str(view.path(obj, "metadata", "uid") or "")
-        kube.delete(WEIGHTS, view.name_of(obj), uid=uid, foreground=False)
-        outcome.line(obj, "is being deleted", "text", WEIGHTS)
+@dataclass(frozen=True)
+class Collecting:
+    """One run of the command; `dry_run` is none, client (list only) or server (have it judged)."""
+
+    kube: Kube
+    dry_run: str
+    fmt: str
+    yes: bool
+
+    def run(self, seconds: float) -> None:
+        """List, ask, delete, and give what was deleted."""
+        found = self._find(seconds)
+        if not found:
+            output.talk(f"Nothing to delete in namespace {self.kube.namespace!r}.")
+            self._document([])
+            return
+        self._show(found)
+        if self.dry_run == "none" and not self.yes:
+            confirm.ask(f"Delete {_count(found)}?")
+        gone: list[Object] = []
+        try:
+            for obj in found:
+                self._delete(obj)
+                gone.append(obj)
+        finally:
+            # Also of a run that broke off: what is gone is gone.
+            self._document(gone)
+
+    def _find(self, seconds: float) -> list[Object]:
+        idle = [obj for obj in self.kube.list(WEIGHTS) if unused_seconds(obj) is not None]
+        found: list[Object] = [obj for obj in idle if (unused_seconds(obj) or 0) >= seconds]
+        if len(found) < len(idle):
+            more = len(idle) - len(found)
+            output.talk(
+                f"{more} more {'is' if more == 1 else 'are'} unused for less than "
+                f"{duration(seconds)} (--unused-for)."
+            )
+        return found
+
+    def _show(self, found: Sequence[Object]) -> None:
+        rows = [_row(obj) for obj in found]
+        if self.fmt in ("table", "wide"):
+            output.data(render(COLUMNS, rows, 10_000 if self.fmt == "wide" else output.width()))
+        elif self.dry_run == "none" and not self.yes:
+            # Nobody can say yes to what is not shown, and stdout is for the answer.
+            output.talk(render(COLUMNS, rows, output.width()))
+
+    def _delete(self, obj: Object) -> None:
+        if self.dry_run != "client":
+            # Another object of that name, made meanwhile, is not what was shown.
+            uid = str(view.path(obj, "metadata", "uid") or "")
+            dry = self.dry_run == "server"
+            self.kube.delete(WEIGHTS, view.name_of(obj), uid=uid, foreground=False, dry=dry)
+        if self.fmt == "name" or self.dry_run != "client":
+            outcome.line(obj, _VERBS[self.dry_run], self.fmt, WEIGHTS)
+
+    def _document(self, found: Sequence[Object]) -> None:
+        if self.fmt in ("json", "yaml"):
+            output.document(output.object_list(found), self.fmt)
+
+
+_VERBS = {"none": "is being deleted", "server": "deleted (server dry run)", "client": ""}
 
 
 def unused_seconds(obj: Object, now: datetime | None = None) -> float | None:

@@ -11,29 +11,31 @@ from llamactl.kube import Kube, Object
 from llamactl.resources import WEIGHTS
 
 
-def plan(kube: Kube, name: str, schedule: str) -> None:
+def plan(kube: Kube, name: str, schedule: str, fmt: str) -> None:
     """Set how often. Raises CliError where there is no such copy."""
     there = kube.weights(name)
     before = view.path(there, "spec", "verify", "schedule") or "Never"
-    kube.patch(WEIGHTS, name, {"spec": {"verify": {"schedule": schedule}}})
+    made = kube.patch(WEIGHTS, name, {"spec": {"verify": {"schedule": schedule}}})
     verb = "unchanged" if before == schedule else f"verify.schedule: {before} -> {schedule}"
-    outcome.line(there, verb, "text", WEIGHTS)
+    outcome.line(there, verb, fmt, WEIGHTS)
+    outcome.documents([output.clean(made)], fmt)
 
 
-def ask(kube: Kube, name: str, seconds: float | None) -> None:
+def ask(kube: Kube, name: str, seconds: float | None, fmt: str) -> None:
     """Ask for a round; wait for it unless `seconds` is None. Raises CliError for a bad copy."""
     there = kube.weights(name)
     _published(kube, there)
     # Whole seconds, as lastVerifiedAt has them: a round that ends in this very second counts.
     now = datetime.now(UTC).replace(microsecond=0)
     text = now.strftime("%Y-%m-%dT%H:%M:%SZ")
-    kube.patch(WEIGHTS, name, {"metadata": {"annotations": {labels.VERIFY_AT: text}}})
+    made = kube.patch(WEIGHTS, name, {"metadata": {"annotations": {labels.VERIFY_AT: text}}})
     if seconds is None:
-        outcome.line(there, "is read again", "text", WEIGHTS)
+        outcome.line(there, "is read again", fmt, WEIGHTS)
+        outcome.documents([output.clean(made)], fmt)
         output.talk("What is found stands in its condition Verified:")
         output.hint(kube.settings.llamactl("weights", "verify", name, "--wait"))
         return
-    _judge(kube, weights_wait.until_verified(kube, name, now, seconds))
+    _judge(kube, weights_wait.until_verified(kube, name, now, seconds), fmt)
 
 
 def _published(kube: Kube, obj: Object) -> None:
@@ -45,7 +47,7 @@ def _published(kube: Kube, obj: Object) -> None:
     )
 
 
-def _judge(kube: Kube, obj: Object) -> None:
+def _judge(kube: Kube, obj: Object, fmt: str) -> None:
     found = view.condition(obj, "Verified")
     if found.get("status") == "False":
         name = view.name_of(obj)
@@ -57,4 +59,5 @@ def _judge(kube: Kube, obj: Object) -> None:
                 "weights", "add", str(view.path(obj, "spec", "model")), "--name", f"{name}-2"
             ),
         )
-    outcome.line(obj, "verified: every byte is as it was published", "text", WEIGHTS)
+    outcome.line(obj, "verified: every byte is as it was published", fmt, WEIGHTS)
+    outcome.documents([output.clean(obj)], fmt)

@@ -28,7 +28,7 @@ from llamactl.command import Command
 )
 @click.option("--overwrite", is_flag=True, help="Take over fields that somebody else set.")
 @options.dry_run("client", "server")
-@click.option("--wait", is_flag=True, help="Wait until the deployments answer.")
+@click.option("--wait", is_flag=True, help="Wait until copies are complete and deployments answer.")
 @options.timeout("30m")
 @options.output("text", "json", "yaml", "name")
 @options.cluster

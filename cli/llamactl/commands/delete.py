@@ -21,14 +21,15 @@ from llamactl.command import Command
 @options.dry_run("server")
 @click.option("--wait/--no-wait", default=True, help="Wait until it is gone (default).")
 @options.timeout("5m")
+@options.output("text", "name")
 @options.cluster
-def command(name: str, yes: bool, dry_run: str, wait: bool, timeout: float) -> None:
+def command(name: str, yes: bool, dry_run: str, wait: bool, timeout: float, fmt: str) -> None:
     """Delete deployment NAME: its servers, its endpoint and its API key.
 
     Downloaded weights and their volume are kept, for a while or for good; what exactly is said
     before you are asked.
     """
-    from llamactl import confirm, deletion, view, waiting
+    from llamactl import confirm, deletion, outcome, view, waiting
     from llamactl.kube import open_cluster
     from llamactl.resources import DEPLOYMENTS
 
@@ -42,8 +43,8 @@ def command(name: str, yes: bool, dry_run: str, wait: bool, timeout: float) -> N
     uid = str(view.path(seen.deployment, "metadata", "uid") or "")
     kube.delete(DEPLOYMENTS, name, uid=uid, foreground=wait, dry=dry)
     if dry:
-        output.data(f"{view.full_name(seen.deployment)} deleted (server dry run)")
+        outcome.line(seen.deployment, "deleted (server dry run)", fmt)
         return
     if wait:
         waiting.until_gone(kube, name, uid, timeout)
-    output.data(f"{view.full_name(seen.deployment)} {'deleted' if wait else 'is being deleted'}")
+    outcome.line(seen.deployment, "deleted" if wait else "is being deleted", fmt)

@@ -53,17 +53,10 @@ def command(model: str, fmt: str, **given: Any) -> None:
     MODEL is a catalogue id (`llamactl models`), a short form such as 70b, or org/repo of
     Hugging Face. The same command again changes nothing and waits again.
     """
-    from llamactl import modelname
+    from llamactl import credentials, modelname
     from llamactl.deploying import Deploying
 
-    if given["hf_token_file"] and given["hf_token_secret"]:
-        raise click.UsageError(
-            "--hf-token-file makes a Secret, --hf-token-secret names one; choose"
-        )
-    if given["meta_url_file"] and (given["hf_token_file"] or given["hf_token_secret"]):
-        raise click.UsageError(
-            "--meta-url-file is for Meta's server, a token for Hugging Face; choose"
-        )
+    credentials.refuse_two(given)
     resolved = modelname.resolve(model)
     if resolved.said(model):
         output.talk(resolved.said(model))

@@ -14,6 +14,7 @@ from llamactl.command import Command
         "llamactl weights gc --dry-run",
         "llamactl weights gc",
         "llamactl weights gc --unused-for 7d --yes",
+        "llamactl weights gc --dry-run -o json | jq '.items[].status.bytes'",
     ],
 )
 @click.option(
@@ -23,17 +24,26 @@ from llamactl.command import Command
     show_default=True,
     help="Only those that nothing used for so long, such as 1h30m or 7d.",
 )
-@click.option("--dry-run", is_flag=True, help="Only list them.")
+@click.option(
+    "--dry-run",
+    type=click.Choice(["none", "client", "server"]),
+    is_flag=False,
+    flag_value="client",
+    default="none",
+    help="Only list them (client, the default of --dry-run), or have the API server judge it too.",
+)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@options.output("table", "wide", "json", "yaml", "name")
 @options.cluster
-def command(unused_for: float, dry_run: bool, yes: bool) -> None:
+def command(unused_for: float, dry_run: str, yes: bool, fmt: str) -> None:
     """List the copies of a namespace that nothing uses, and delete them after a yes.
 
     A copy is used by a deployment that names it or serves from it, and kept by one that could
     go back to it. With a copy goes the volume claim that was made for it; a claim that you named
-    stays, with the files on it.
+    stays, with the files on it. With -o json, yaml or name, stdout has what was deleted, or what
+    --dry-run would delete.
     """
     from llamactl import weights_gc
     from llamactl.kube import open_cluster
 
-    weights_gc.run(open_cluster(), unused_for, dry=dry_run, yes=yes)
+    weights_gc.Collecting(open_cluster(), dry_run, fmt, yes=yes).run(unused_for)

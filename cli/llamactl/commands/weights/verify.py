@@ -24,8 +24,9 @@ from llamactl.command import Command
 )
 @click.option("--wait", is_flag=True, help="Wait for the result; a bad one is exit code 1.")
 @options.timeout("1h")
+@options.output("text", "json", "yaml", "name")
 @options.cluster
-def command(name: str, schedule: str | None, wait: bool, timeout: float) -> None:
+def command(name: str, schedule: str | None, wait: bool, timeout: float, fmt: str) -> None:
     """Ask for one round of verification of the copy NAME.
 
     A Job reads every byte and compares it with the hash that it was published with. Servers that
@@ -39,6 +40,6 @@ def command(name: str, schedule: str | None, wait: bool, timeout: float) -> None
         raise click.UsageError("--schedule begins no round that --wait could wait for; choose")
     kube = open_cluster()
     if schedule:
-        weights_verify.plan(kube, name, schedule)
+        weights_verify.plan(kube, name, schedule, fmt)
     else:
-        weights_verify.ask(kube, name, timeout if wait else None)
+        weights_verify.ask(kube, name, timeout if wait else None, fmt)
