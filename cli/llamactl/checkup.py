@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from llama_operator.api import labels
+from llama_operator.diagnose import events as kubernetes
 from llama_operator.diagnose import pods as diagnose
 from llamactl import podlog, view
 from llamactl.api_errors import ApiError
@@ -31,7 +32,10 @@ class Checkup:
     pods: Sequence[Object] = ()
     weights: Object | None = None
     job_pods: Sequence[Object] = ()
+    # Warnings, for people to read.
     events: Sequence[Object] = ()
+    # All events about objects that wait, by UID, as the operator reads them.
+    waiting: kubernetes.Events = field(default_factory=dict)
     logs: Mapping[str, str] = field(default_factory=dict)
     unread: Sequence[str] = ()
 
@@ -46,13 +50,15 @@ def read(kube: Kube, name: str) -> Checkup:
     weights = reader.read(lambda: kube.find(WEIGHTS, copy)) if copy else None
     fetches = f"{labels.WEIGHTS}={copy}"
     job_pods = reader.read(lambda: kube.list(PODS, selector=fetches)) if copy else None
+    events = _events(reader, [deployment, weights, *pods, *(job_pods or ())])
     return Checkup(
         deployment,
         reader.read(lambda: kube.find(SERVERS, name)),
         pods,
         weights,
         job_pods or (),
-        _events(reader, [deployment, weights, *pods, *(job_pods or ())]),
+        events,
+        _waiting(reader, [*pods, *(job_pods or ())]),
         _logs(reader, pods),
         tuple(reader.unread),
     )
@@ -65,6 +71,18 @@ def _events(reader: Reader, objects: Sequence[Object | None]) -> list[Object]:
     owner = view.name_of(objects[0] or {})
     names = {view.name_of(each) for each in objects if each}
     return [each for each in found if _about(each, names, owner)]
+
+
+def _waiting(reader: Reader, objects: Sequence[Object]) -> dict[str, list[Object]]:
+    """All events about each of the objects that wait to be started, by its UID."""
+    waits = [obj for obj in objects if kubernetes.waiting_since(obj)][:PODS_AT_ONCE]
+    uids = [str(obj["metadata"].get("uid", "")) for obj in waits]
+    return {uid: _of(reader, uid) for uid in uids}
+
+
+def _of(reader: Reader, uid: str) -> list[Object]:
+    about = f"involvedObject.uid={uid}"
+    return reader.read(lambda: reader.kube.list(EVENTS, fields=about)) or []
 
 
 def _about(event: Object, names: set[str], owner: str) -> bool:

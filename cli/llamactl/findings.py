@@ -99,14 +99,17 @@ def _weights(seen: Checkup) -> Iterator[Finding]:
         return
     if view.is_true(seen.weights, "Ready"):
         return
-    found = list(_copy(seen.weights, seen.job_pods))
+    found = list(_copy(seen.weights, seen.job_pods, seen.waiting))
     # It repeats what one of those says.
     yield from found or _condition(seen.deployment, "WeightsReady")
 
 
-def _copy(weights: Object, job_pods: Sequence[Object]) -> Iterator[Finding]:
+def _copy(
+    weights: Object, job_pods: Sequence[Object], waiting: kubernetes.Events
+) -> Iterator[Finding]:
     """What keeps a copy from being ready: its Job, its conditions, the Job's last words."""
-    held = pods.not_started([dict(pod) for pod in job_pods], pods.JOB_IMAGE)
+    found = [dict(pod) for pod in job_pods]
+    held = pods.not_started(found, pods.JOB_IMAGE) or kubernetes.worst(found, waiting)
     if held is not None:
         yield _of_cause(held, _name(weights))
     for kind in STEPS:
@@ -125,7 +128,7 @@ def _newest_job(found: Iterable[Object]) -> list[dict[str, Any]]:
 
 def _servers(seen: Checkup) -> Iterator[Finding]:
     server = dict(seen.server) if seen.server else None
-    own = servers.worst([dict(pod) for pod in seen.pods], server, seen.logs)
+    own = servers.worst([dict(pod) for pod in seen.pods], server, seen.logs, seen.waiting)
     own = own or servers.refused(server)
     condition = next(_condition(seen.deployment, "Degraded"), None)
     if condition is not None and (own is None or own.reason != condition.cause):
@@ -145,17 +148,11 @@ def _of_cause(cause: Cause, otherwise: str) -> Finding:
 
 
 def _complaints(seen: Checkup) -> Iterator[Finding]:
-    """What Kubernetes says of pods that have not come to run; of those that have it is history."""
-    waits = [pod for pod in (*seen.pods, *seen.job_pods) if _is_waiting(pod)]
-    names = {view.name_of(pod) for pod in waits}
-    missing = not seen.pods and seen.server is not None
+    """What a ReplicaSet says that makes no pods: its Deployment may not repeat it yet."""
+    if seen.pods or seen.server is None:
+        return
     for event in seen.events:
         name = view.path(event, "involvedObject", "name")
-        kind = view.path(event, "involvedObject", "kind")
         found = kubernetes.cause([dict(event)])
-        if found is not None and (name in names or (missing and kind == "ReplicaSet")):
-            yield _of_cause(found, f"{kind} {name}")
-
-
-def _is_waiting(pod: Object) -> bool:
-    return view.path(pod, "status", "phase") in (None, "Pending", "Failed")
+        if found is not None and view.path(event, "involvedObject", "kind") == "ReplicaSet":
+            yield _of_cause(found, f"ReplicaSet {name}")

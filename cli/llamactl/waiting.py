@@ -27,6 +27,12 @@ NO_OPERATOR_SECONDS = 20.0
 # An object that is named before it is made looks like a failure for a moment.
 PATIENCE_SECONDS = 10.0
 PASSING_AT_FIRST = {"NotFound", "SecretMissing", "StorageClassMissing"}
+# A node may be on its way, a volume may still be let go of elsewhere, a quota be set free.
+MENDED_SECONDS = 300.0
+MENDED_BY_KUBERNETES = {
+    "Unschedulable", "QuotaExceeded", "FailedMount", "FailedAttachVolume", "FailedMapVolume",
+    "FailedCreatePodSandBox", "ProvisioningFailed", "NetworkNotReady", "Evicted", "Preempted",
+}  # fmt: skip
 
 
 class Display(Protocol):
@@ -104,10 +110,15 @@ def _same(kube: Kube, deployment: object, name: str, uid: str) -> None:
         raise CliError(f"{name} was deleted meanwhile", next=kube.settings.llamactl("list"))
 
 
+def patience(reason: str) -> float:
+    """For how long a failure of this reason may still pass by itself."""
+    if reason in MENDED_BY_KUBERNETES:
+        return MENDED_SECONDS
+    return PATIENCE_SECONDS if reason in PASSING_AT_FIRST else 0.0
+
+
 def _raise_on(found: Failure | None, waited: float, name: str, kube: Kube) -> None:
-    if found is None:
-        return
-    if found.reason in PASSING_AT_FIRST and waited < PATIENCE_SECONDS:
+    if found is None or waited < patience(found.reason):
         return
     raise CliError(
         f"{name} will not become ready: {found.reason}: {found.message}",

@@ -12,7 +12,7 @@ from llamactl.kube import Kube, Object
 from llamactl.progress import display
 from llamactl.stages import Failure, lasting_failure
 from llamactl.units import duration, parse_time
-from llamactl.waiting import EVERY_SECONDS, PASSING_AT_FIRST, PATIENCE_SECONDS, look
+from llamactl.waiting import EVERY_SECONDS, look, patience
 
 
 def until_ready(kube: Kube, name: str, seconds: float) -> Object:
@@ -60,7 +60,7 @@ def _until(
 
 
 def _raise_on(found: Failure | None, name: str, waited: float) -> None:
-    if found is None or (found.reason in PASSING_AT_FIRST and waited < PATIENCE_SECONDS):
+    if found is None or waited < patience(found.reason):
         return
     raise CliError(f"{name} will not become ready: {found.reason}: {found.message}")
 

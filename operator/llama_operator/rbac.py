@@ -33,6 +33,8 @@ WATCHED: Final[tuple[Right, ...]] = (
     ("", ("pods",), (*_READ, "delete")),
     # Why a server ended stands in its log.
     ("", ("pods/log",), ("get",)),
+    # Why a pod does not start may stand in its events alone.
+    ("", ("events",), ("list",)),
     ("networking.k8s.io", ("networkpolicies",), _OWN),
     ("policy", ("poddisruptionbudgets",), _OWN),
     ("rbac.authorization.k8s.io", ("roles", "rolebindings"), _OWN),

@@ -70,12 +70,13 @@ class Fake:
             answer = rule(self, request.method, request.path, body)
             if answer is not None:
                 return _response(*answer)
-        return _response(*self._stored(request.path))
+        return _response(*self._stored(request.path, request.query.get("fieldSelector", "")))
 
-    def _stored(self, path: str) -> Answer:
+    def _stored(self, path: str, fields: str) -> Answer:
         if path in self.objects:
             return 200, self.objects[path]
         under = [o for p, o in self.objects.items() if p.rsplit("/", 1)[0] == path]
+        under = [obj for obj in under if _selected(obj, fields)]
         if under or path.endswith(KINDS):
             return 200, {"kind": "List", "metadata": {"resourceVersion": "7"}, "items": under}
         return 404, status(404, "NotFound", f"{path} not found")
@@ -98,6 +99,17 @@ class Fake:
         writer.close()
         await socket.close()
         return socket
+
+
+def _selected(obj: dict[str, Any], fields: str) -> bool:
+    """Whether it matches; a field that the test has not set does."""
+    for path, _, wanted in (part.partition("=") for part in filter(None, fields.split(","))):
+        value: Any = obj
+        for key in path.split("."):
+            value = value.get(key, {}) if isinstance(value, dict) else {}
+        if value not in ({}, wanted):
+            return False
+    return True
 
 
 async def _upward(socket: web.WebSocketResponse, writer: asyncio.StreamWriter) -> None:

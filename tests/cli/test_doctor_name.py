@@ -16,6 +16,7 @@ from tests.cli.conftest import DEPLOYMENTS, PODS, WEIGHTS, Run
 from tests.cli.fake_api import Answer, Fake, status
 from tests.cli.objects import PLAN, condition, deployment, pod, ready, weights
 from tests.unit.diagnose.samples import DATA
+from tests.unit.diagnose.test_events import placed
 
 LOG = (DATA / "recorded" / "kv-cache-too-small.log").read_text()
 MINE = f"{DEPLOYMENTS}/my-llama"
@@ -166,8 +167,7 @@ def test_a_pod_that_cannot_mount_its_volume_is_told_of_by_its_events(
     llamactl: Run, api: Fake
 ) -> None:
     api.put(MINE, deployment(status={"observedGeneration": 1}))
-    creating = pod(is_ready=False)
-    creating["status"] = {"phase": "Pending"}
+    creating = placed("u", name="my-llama-0")
     api.put(f"{PODS}/my-llama-0", creating)
     for name, about, reason in (
         ("a", "my-llama-0", "FailedMount"),
@@ -177,7 +177,11 @@ def test_a_pod_that_cannot_mount_its_volume_is_told_of_by_its_events(
         event = {
             "reason": reason,
             "message": f"timed out: {name}",
-            "involvedObject": {"kind": "Pod", "name": about},
+            "involvedObject": {
+                "kind": "Pod",
+                "name": about,
+                "uid": about.replace("my-llama-0", "u"),
+            },
         }
         api.put(f"{EVENTS}/{name}", event)
     code, found = verdict(llamactl)
@@ -186,7 +190,7 @@ def test_a_pod_that_cannot_mount_its_volume_is_told_of_by_its_events(
     assert len(found["findings"]) == 1
     assert sorted(each["reason"] for each in found["events"]) == ["FailedMount", "Unhealthy"]
     assert any("fieldSelector=type%3DWarning" in path for _, path in api.asked)
-    creating["status"] = {"phase": "Running"}
+    creating["status"]["phase"] = "Running"
     assert verdict(llamactl)[1]["findings"] == []
 
 
@@ -196,7 +200,7 @@ def test_a_replica_set_speaks_for_pods_that_are_not_made(llamactl: Run, api: Fak
     about = {"kind": "ReplicaSet", "name": "my-llama-5d4f"}
     event = {"reason": "FailedCreate", "message": "refused", "involvedObject": about}
     api.put(f"{EVENTS}/a", event)
-    assert verdict(llamactl)[1]["cause"] == "FailedCreate"
+    assert verdict(llamactl)[1]["cause"] == "AdmissionRefused"
     api.put(f"{PODS}/my-llama-0", pod())
     assert verdict(llamactl)[1]["findings"] == []
 

@@ -58,14 +58,33 @@ class Kubelet:
         state = {"waiting": {"reason": reason, "message": message}}
         self._set(self.pod(selector), "Pending", state, ready=False)
 
-    def _set(self, pod: Object, phase: str, state: Object, *, ready: bool) -> None:
+    def complain(self, selector: str, reason: str, message: str) -> None:
+        """Let a pod that has had a node for long not get on, and say why in an event."""
+        pod = self.pod(selector)
+        about = {key: pod["metadata"][key] for key in ("name", "namespace", "uid")}
+        event = {
+            "apiVersion": "v1", "kind": "Event", "type": "Warning",
+            "metadata": {"name": f"{about['name']}.1", "namespace": about["namespace"]},
+            "involvedObject": {"apiVersion": "v1", "kind": "Pod", **about},
+            "reason": reason, "message": message, "count": 1,
+            "firstTimestamp": now(), "lastTimestamp": now(), "source": {"component": "kubelet"},
+        }  # fmt: skip
+        self.cluster.kubectl("apply", "-f", "-", input=json.dumps(event))
+        state = {"waiting": {"reason": "ContainerCreating"}}
+        self._set(pod, "Pending", state, ready=False, scheduled="2026-01-01T00:00:00Z")
+
+    def _set(
+        self, pod: Object, phase: str, state: Object, *, ready: bool, scheduled: str = ""
+    ) -> None:
         container = pod["spec"]["containers"][0]
+        placed = {"type": "PodScheduled", "status": "True", "lastTransitionTime": scheduled}
         status: Object = {
             "phase": phase,
             "conditions": [
                 {"type": kind, "status": "True" if ready else "False", "lastTransitionTime": now()}
                 for kind in ("Ready", "ContainersReady")
-            ],
+            ]
+            + ([placed] if scheduled else []),
             "containerStatuses": [
                 {
                     "name": container["name"],

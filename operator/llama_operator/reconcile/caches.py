@@ -31,7 +31,14 @@ _META = (
     "deletionTimestamp",
     "creationTimestamp",
 )
-_POD_STATUS = ("phase", "conditions", "initContainerStatuses", "containerStatuses")
+_POD_STATUS = (
+    "phase",
+    "reason",
+    "message",
+    "conditions",
+    "initContainerStatuses",
+    "containerStatuses",
+)
 
 
 class Caches:

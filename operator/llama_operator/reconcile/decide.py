@@ -76,8 +76,8 @@ def _spare(view: DeploymentView, desired: list[Object], revision: str) -> list[A
 
 
 def _follow(view: DeploymentView) -> float | None:
-    """When to look at servers that start; nothing else tells that one is silent."""
-    return FOLLOW_SECONDS if view.starts else None
+    """When to look at servers that start or wait to; nothing else tells that one is silent."""
+    return FOLLOW_SECONDS if view.starts or view.events else None
 
 
 def _desired(

@@ -13,7 +13,7 @@ from llama_operator.reconcile.actions import ClearProgress
 from llama_operator.reconcile.findings import WeightsDecision, stamp
 from llama_operator.reconcile.outcome import RETRY_SECONDS, SECRET_POLL_SECONDS, WAIT_FOR_URL
 from llama_operator.reconcile.ownership import converge, delete
-from llama_operator.reconcile.snapshot import Object, WeightsView
+from llama_operator.reconcile.snapshot import FOLLOW_SECONDS, Object, WeightsView
 from llama_operator.reconcile.volume import lost_claim, volume_condition
 from llama_operator.render import jobs, render
 from llama_operator.render.inputs import Fetching
@@ -39,6 +39,8 @@ def decide(view: WeightsView) -> WeightsDecision:
         _unusable(view, unusable, decision)
         return decision
     _prune_jobs(view, fetching, decision)
+    if view.events:
+        decision.again(FOLLOW_SECONDS)
     _advance(view, fetching, decision)
     return decision
 

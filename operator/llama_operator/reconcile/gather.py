@@ -12,6 +12,7 @@ from llama_operator.catalog.catalog import Catalog
 from llama_operator.diagnose.template import of_template
 from llama_operator.reconcile import reach, resources, specs
 from llama_operator.reconcile.caches import Caches
+from llama_operator.reconcile.complaints import Complaints
 from llama_operator.reconcile.ownership import index
 from llama_operator.reconcile.podlogs import PodLogs
 from llama_operator.reconcile.snapshot import (
@@ -48,6 +49,7 @@ class Gatherer:
         # UIDs without a status so far. A retry must not begin with the same call as the one before:
         # where every third call fails, it would always be the same one.
         self._met: set[str] = set()
+        self._complaints = Complaints(api, clock)
 
     def world(self) -> World:
         """What is the same for every object."""
@@ -79,6 +81,7 @@ class Gatherer:
             children=children,
             pods=pods,
             logs=await self._logs.of(pods),
+            events=await self._complaints.of(current),
             starts=await self._starts.follow(pods),
             told=await self._starts.told(current, _known(raw)),
             key=await self._key(raw, spec),
@@ -134,6 +137,9 @@ class Gatherer:
         namespace, name = meta["namespace"], meta["name"]
         wanted = _alive(self._caches.users_of(namespace, name))
         running = _alive(self._caches.runners_of(raw))
+        pods = self._caches.pods_of("LlamaWeights", namespace, name)
+        children = index(self._caches.children_of(meta["uid"]))
+        waiting = () if _done(raw) else (*pods, *children.values())
         return WeightsView(
             raw=raw,
             spec=spec,
@@ -141,8 +147,9 @@ class Gatherer:
             users=tuple(sorted(wanted | running)),
             leaving=tuple(sorted(running - wanted)),
             keepers=tuple(sorted(_alive(self._caches.keepers_of(raw)))),
-            children=index(self._caches.children_of(meta["uid"])),
-            pods=self._caches.pods_of("LlamaWeights", namespace, name),
+            children=children,
+            pods=pods,
+            events=await self._complaints.of(waiting),
             token=await self._token(namespace, spec, raw),
             named_claim=await self._claim(namespace, _storage_claim(spec), raw),
             source_claim=await self._claim(namespace, _source_claim(spec), raw),

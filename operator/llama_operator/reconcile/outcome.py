@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from llama_operator.diagnose import events as kubernetes
 from llama_operator.diagnose import pods as diagnose
 from llama_operator.diagnose import results
 from llama_operator.reconcile.findings import WeightsDecision
@@ -36,7 +37,9 @@ def of_job(
 
 def why_it_waits(view: WeightsView, job: Object) -> str:
     """Why the pods of a Job do not run; "" where they do, or nothing is known."""
-    cause = diagnose.not_started(_pods_of(view, job), diagnose.JOB_IMAGE)
+    pods = _pods_of(view, job)
+    cause = diagnose.not_started(pods, diagnose.JOB_IMAGE)
+    cause = cause or kubernetes.worst([*pods, job], view.events)
     return f"The Job does not start. {cause.message}" if cause else ""
 
 

@@ -13,15 +13,15 @@ import logging
 import zlib
 from collections import OrderedDict
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Any
 
 from llama_operator.diagnose.pods import LOG_BYTES, TAIL_LINES, before_restart, ended
+from llama_operator.reconcile.recent import keep
 from llama_operator.runtime.api import Api
 from llama_operator.runtime.errors import ApiError, TransportError
 
 Object = dict[str, Any]
 Run = tuple[str, str]
-T = TypeVar("T")
 
 # Of one deployment: replicas of one template mostly fail alike.
 PODS_AT_ONCE = 4
@@ -77,9 +77,9 @@ class PodLogs:
         except ApiError as error:
             log.info("the log of %s cannot be read: %s", meta["name"], error)
         except (TransportError, TimeoutError):
-            _put(self._later, run, now + RETRY_SECONDS)
+            keep(self._later, run, now + RETRY_SECONDS, KEPT)
             return False
-        _put(self._kept, run, zlib.compress(text.encode()))
+        keep(self._kept, run, zlib.compress(text.encode()), KEPT)
         return True
 
     async def _read(self, meta: Object, container: Object) -> str:
@@ -93,12 +93,6 @@ class PodLogs:
                 # Until the next run begins, the run that ended is the present one.
                 previous=before_restart(container),
             )
-
-
-def _put(where: OrderedDict[Run, T], run: Run, value: T) -> None:
-    where[run] = value
-    while len(where) > KEPT:
-        where.popitem(last=False)
 
 
 def _run(pod: Object, container: Object) -> Run:

@@ -21,6 +21,7 @@ STORAGE_CLASSES = Resource(
 REVISIONS = Resource("apps", "v1", "controllerrevisions", "ControllerRevision")
 SECRETS = Resource("", "v1", "secrets", "Secret")
 ACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount")
+EVENTS = Resource("", "v1", "events", "Event")
 ROLES = Resource("rbac.authorization.k8s.io", "v1", "roles", "Role")
 BINDINGS = Resource("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding")
 

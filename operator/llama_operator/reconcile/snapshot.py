@@ -10,6 +10,7 @@ from typing import Any
 from llama_operator.api.signed_url import SignedUrl, UrlRefused
 from llama_operator.api.v1alpha1 import LlamaDeploymentSpec, LlamaWeightsSpec
 from llama_operator.catalog.catalog import Catalog
+from llama_operator.diagnose.events import Events
 from llama_operator.diagnose.startup import Told
 from llama_operator.render.inputs import Owner, Settings
 
@@ -71,6 +72,8 @@ class DeploymentView:
     pods: tuple[Object, ...] = ()
     # Of pods whose container ended, the end of its log, by the UID of the pod.
     logs: Mapping[str, str] = field(default_factory=dict)
+    # Of pods that wait to be started, what Kubernetes says of them.
+    events: Events = field(default_factory=dict)
     # Of pods that start, how that goes, by the UID of the pod.
     starts: Mapping[str, Start] = field(default_factory=dict)
     # A pod that serves, and what it told on the way, where the status has not that of one yet.
@@ -107,6 +110,8 @@ class WeightsView:
     keepers: tuple[str, ...] = ()
     children: Mapping[tuple[str, str], Object] = field(default_factory=dict)
     pods: tuple[Object, ...] = ()
+    # Of Jobs, pods and claims that wait, what Kubernetes says of them.
+    events: Events = field(default_factory=dict)
     token: SecretView | None = None
     # The claim that spec.storage.claimName names, where it names one.
     named_claim: Object | None = None

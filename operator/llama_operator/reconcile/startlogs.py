@@ -12,10 +12,10 @@ import logging
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from llama_operator.diagnose import startup
 from llama_operator.diagnose.startup import Told
+from llama_operator.reconcile.recent import keep
 from llama_operator.reconcile.snapshot import FOLLOW_SECONDS, Object, Start
 from llama_operator.runtime.api import Api
 from llama_operator.runtime.clock import Clock
@@ -68,7 +68,7 @@ class StartLogs:
         seen = self._seen.get(run)
         if seen is None:
             seen = _Seen("", "", changed=now, asked=now)
-            _keep(self._seen, run, seen)
+            keep(self._seen, run, seen, KEPT)
         elif now - seen.asked >= FOLLOW_SECONDS:
             seen.asked = now
             _note(seen, await self._read(pod, box, TAIL_LINES), now)
@@ -87,7 +87,7 @@ class StartLogs:
         run = _run(pod, box)
         if run in self._told:
             return None
-        _keep(self._told, run, None)
+        keep(self._told, run, None, KEPT)
         text = await self._read(pod, box, None, HEAD_BYTES)
         return (pod, startup.told(text.splitlines())) if text else None
 
@@ -138,9 +138,3 @@ def _note(seen: _Seen, text: str | None, now: float) -> None:
 def _run(pod: Object, box: Object) -> Run:
     name = box.get("containerID") or str(box.get("restartCount", 0))
     return str(pod["metadata"]["uid"]), name
-
-
-def _keep(where: OrderedDict[Run, Any], run: Run, value: object) -> None:
-    where[run] = value
-    while len(where) > KEPT:
-        where.popitem(last=False)

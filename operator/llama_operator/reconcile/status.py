@@ -89,7 +89,7 @@ def _endpoint(view: DeploymentView) -> Object:
 def _conditions(
     view: DeploymentView, decision: Decision, server: Object | None, failure: Failure | None
 ) -> list[Condition]:
-    cause = _steady(view, servers.worst(view.pods, server, view.logs))
+    cause = _steady(view, servers.worst(view.pods, server, view.logs, view.events))
     degraded = _degraded(decision, server, failure, cause)
     available = _available(view, server, degraded)
     progressing = _progressing(view, decision, server, cause)

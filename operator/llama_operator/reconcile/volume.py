@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from llama_operator.api.conditions import Condition
 from llama_operator.api.quantity import human_bytes, parse_bytes
+from llama_operator.diagnose import events as kubernetes
 from llama_operator.reconcile.snapshot import Object, WeightsView
 from llama_operator.reconcile.source import claim_of, missing_claim
 from llama_operator.render.inputs import Fetching
@@ -24,7 +27,11 @@ def volume_condition(view: WeightsView, fetching: Fetching) -> Condition:
             "VolumeReady", "True", "Bound", f"The files lie on {fetching.origin.said}"
         )
     if found is not None:
-        return _claim_condition(found, needed, "claimName" if named else "size")
+        claim = _claim_condition(found, needed, "claimName" if named else "size")
+        complaint = kubernetes.worst([found], view.events)
+        return (
+            replace(claim, message=f"{claim.message}. {complaint.message}") if complaint else claim
+        )
     if named:
         return _bad(
             "ClaimMissing",
