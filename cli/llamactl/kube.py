@@ -1,9 +1,9 @@
 """The API server over plain HTTPS: raw dicts in, raw dicts out.
 
 The typed models of the `kubernetes` package take half a second to import and know nothing of
-our kinds, so only its configuration and its TLS set-up are used. Every failure leaves as an
-ApiError or an UnreachableError that knows what was tried; the words for the user are made in
-`api_errors`.
+our kinds, so only its configuration and its TLS set-up are used, and only where credentials are
+not plain. Every failure leaves as an ApiError or an UnreachableError that knows what was tried;
+the words for the user are made in `api_errors`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Kube:
     @property
     def host(self) -> str:
         """The API server's URL."""
-        return str(self.connection.configuration.host)
+        return self.connection.host
 
     def get(self, resource: Resource, name: str) -> Object:
         """One object of the namespace. Raises ApiError (404 where it does not exist)."""
@@ -260,6 +260,9 @@ class Kube:
 
     def headers(self) -> dict[str, str]:
         """The Authorization header, refreshed where the token expires."""
+        if self.connection.access is not None:
+            authorization = self.connection.access.authorization
+            return {"authorization": authorization} if authorization else {}
         configuration = self.connection.configuration
         token = configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
         if token:
@@ -268,7 +271,9 @@ class Kube:
         return {"authorization": basic} if basic else {}
 
     def _manager(self) -> Any:
-        if self._pool is None:
+        if self._pool is None and self.connection.access is not None:
+            self._pool = self.connection.access.pool(self.connection.context)
+        elif self._pool is None:
             from kubernetes.client.rest import RESTClientObject
 
             self._pool = RESTClientObject(self.connection.configuration).pool_manager

@@ -1,33 +1,47 @@
 """From flags and kubeconfig files to a connection, with errors that name the file and context.
 
-The `kubernetes` package does the credentials (client certificates, tokens, exec plugins, OIDC).
 Which context is meant is decided here, as kubectl does it: the first file that names a current
-context wins. The package's own words for a wrong context ("Expected object with name x in
-/contexts list") help nobody. Imports of the package take 0.2 s, so they wait until needed.
+context wins, and the first that defines an entry. The `kubernetes` package does the credentials
+that are not plain (exec plugins, OIDC, proxies: see `access`). Its own words for a wrong context
+("Expected object with name x in /contexts list") help nobody.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from llamactl.access import Access, Entry, plain
 from llamactl.errors import CliError
 from llamactl.near import nearest
 from llamactl.settings import Settings
 
+Documents = Sequence[tuple[Path, Mapping[str, Any]]]
 IN_CLUSTER_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
 @dataclass(frozen=True)
 class Connection:
-    """A cluster that we can speak to; `configuration` is the package's Configuration."""
+    """A cluster that we can speak to; `access` is None where only the package knows how."""
 
-    configuration: Any
     namespace: str
     context: str
+    load: Callable[[], Any]
+    access: Access | None = None
+
+    @cached_property
+    def configuration(self) -> Any:
+        """The package's Configuration. Raises CliError for credentials that cannot be had."""
+        return self.load()
+
+    @property
+    def host(self) -> str:
+        """The API server's URL."""
+        return self.access.host if self.access else str(self.configuration.host)
 
 
 def connect(settings: Settings) -> Connection:
@@ -36,12 +50,20 @@ def connect(settings: Settings) -> Connection:
     files = [path for path in paths if path.is_file()]
     if not files:
         return _without_file(settings, paths)
-    contexts, active = _contexts(files)
-    name = settings.context or active
-    context = _choose(name, contexts, files, settings)
-    configuration = _load(os.pathsep.join(map(str, files)), name)
-    namespace = settings.namespace or context.get("namespace") or "default"
-    return Connection(configuration, namespace, name)
+    documents = [(path.absolute().parent, _read(path)) for path in files]
+    contexts = _entries(documents, "context")
+    name = settings.context or _active(document for _, document in documents)
+    context = _choose(name, contexts, files, settings).values
+    namespace = settings.namespace or str(context.get("namespace") or "default")
+    cluster = _entries(documents, "cluster").get(str(context.get("cluster")))
+    user = _entries(documents, "user").get(str(context.get("user")))
+    # A context that names a user which is not there is for the package to judge.
+    access = plain(cluster, user) if user or not context.get("user") else None
+    paths_ = os.pathsep.join(map(str, files))
+    connection = Connection(namespace, name, lambda: _load(paths_, name), access)
+    if access is None:
+        _ = connection.configuration  # what is wrong with it is said before anything is done
+    return connection
 
 
 def _paths(settings: Settings) -> list[Path]:
@@ -67,19 +89,22 @@ def _in_cluster(settings: Settings) -> Connection:
     configuration = Configuration()
     load_incluster_config(client_configuration=configuration)
     namespace = settings.namespace or IN_CLUSTER_NAMESPACE.read_text(encoding="utf-8").strip()
-    return Connection(configuration, namespace, "in-cluster")
+    return Connection(namespace, "in-cluster", lambda: configuration)
 
 
-def _contexts(files: list[Path]) -> tuple[dict[str, dict[str, Any]], str]:
-    found: dict[str, dict[str, Any]] = {}
-    active = ""
-    for path in files:
-        document = _read(path)
-        active = active or str(document.get("current-context") or "")
-        for entry in document.get("contexts") or []:
-            if isinstance(entry, Mapping) and entry.get("name"):
-                found.setdefault(str(entry["name"]), dict(entry.get("context") or {}))
-    return found, active
+def _entries(documents: Documents, kind: str) -> dict[str, Entry]:
+    found: dict[str, Entry] = {}
+    for folder, document in documents:
+        for entry in document.get(f"{kind}s") or []:
+            values = entry.get(kind) if isinstance(entry, Mapping) else None
+            if entry and isinstance(values or {}, Mapping) and entry.get("name"):
+                found.setdefault(str(entry["name"]), Entry(values or {}, folder))
+    return found
+
+
+def _active(documents: Iterable[Mapping[str, Any]]) -> str:
+    named = (str(document.get("current-context") or "") for document in documents)
+    return next(filter(None, named), "")
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -102,8 +127,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _choose(
-    name: str, contexts: dict[str, dict[str, Any]], files: list[Path], settings: Settings
-) -> dict[str, Any]:
+    name: str, contexts: Mapping[str, Entry], files: list[Path], settings: Settings
+) -> Entry:
     if name in contexts:
         return contexts[name]
     where = ", ".join(map(str, files))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -42,14 +43,14 @@ class Fake:
     def put(self, path: str, obj: dict[str, Any]) -> None:
         self.objects[path] = obj
 
-    def kubeconfig(self, directory: Path) -> Path:
+    def kubeconfig(self, directory: Path, ca: Path | None = None) -> Path:
         path = directory / "kubeconfig"
+        cluster = {"server": f"{'https' if ca else 'http'}://127.0.0.1:{self.port}"}
+        cluster |= {"certificate-authority": str(ca)} if ca else {}
         path.write_text(
             yaml.safe_dump(
                 {
-                    "clusters": [
-                        {"name": "c", "cluster": {"server": f"http://127.0.0.1:{self.port}"}}
-                    ],
+                    "clusters": [{"name": "c", "cluster": cluster}],
                     "users": [{"name": "u", "user": {"token": "user-token"}}],
                     "contexts": [
                         {"name": "fake", "context": {"cluster": "c", "user": "u", "namespace": "n"}}
@@ -138,7 +139,7 @@ def _response(code: int, body: Any) -> web.Response:
 
 
 @contextmanager
-def serve(application: web.Application) -> Iterator[int]:
+def serve(application: web.Application, tls: ssl.SSLContext | None = None) -> Iterator[int]:
     """Run an application on a free port of 127.0.0.1, in a thread."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
@@ -147,7 +148,7 @@ def serve(application: web.Application) -> Iterator[int]:
 
     async def start() -> int:
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
         await site.start()
         return int(runner.addresses[0][1])
 
@@ -161,11 +162,11 @@ def serve(application: web.Application) -> Iterator[int]:
 
 
 @contextmanager
-def fake_api() -> Iterator[Fake]:
+def fake_api(tls: ssl.SSLContext | None = None) -> Iterator[Fake]:
     """A Fake that listens."""
     fake = Fake()
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", fake.handle)
-    with serve(application) as port:
+    with serve(application, tls) as port:
         fake.port = port
         yield fake
