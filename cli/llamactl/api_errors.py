@@ -9,14 +9,22 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+from llamactl import permission, rights
 from llamactl.errors import CliError
 from llamactl.resources import Resource
 from llamactl.settings import Settings
 
 CRD_GROUP = "llamactl.dev"
+# A patch that is applied (with code 500), and one that is merged. Fields that this command does not
+# know either never get so far.
+_UNDECLARED = re.compile(
+    r'\.(spec\.[\w.]+): field not declared in schema|unknown field "(spec[^"]+)"'
+)
+_REFUSED_VERB = re.compile(r"cannot (\w+) resource")
 _WRAPPING = re.compile(r'^Invalid value: (?:"(?:[^"\\]|\\.)*": )?')
 
 
@@ -43,6 +51,15 @@ class Attempt:
         return f'{kind}{name} in namespace "{self.namespace}"' if self.namespace else kind + name
 
 
+class Words(NamedTuple):
+    """What the user reads: a sentence, the way out, a command to run, and what to paste somewhere."""
+
+    message: str
+    fix: str = ""
+    next: str = ""
+    paste: str = ""
+
+
 class UnreachableError(CliError):
     """No answer from the API server, or none that makes sense."""
 
@@ -62,10 +79,8 @@ class UnreachableError(CliError):
 class ApiError(CliError):
     """The API server said no."""
 
-    def __init__(
-        self, status: int, reason: str, attempt: Attempt, *, message: str, fix: str, next: str
-    ) -> None:
-        super().__init__(message, fix=fix, next=next)
+    def __init__(self, status: int, reason: str, attempt: Attempt, words: Words) -> None:
+        super().__init__(words.message, fix=words.fix, next=words.next, paste=words.paste)
         self.status = status
         self.reason = reason
         self.attempt = attempt
@@ -80,11 +95,7 @@ class ApiError(CliError):
         """From an HTTP status and the body that came with it."""
         detail = _detail(body)
         reason = str(detail.get("reason") or "")
-        message, fix, follow = _words(status, reason, detail, attempt, settings)
-        return cls(status, reason, attempt, message=message, fix=fix, next=follow)
-
-
-Words = tuple[str, str, str]
+        return cls(status, reason, attempt, _words(status, reason, detail, attempt, settings))
 
 
 def _detail(body: bytes) -> dict[str, Any]:
@@ -100,12 +111,15 @@ def _words(
 ) -> Words:
     text = str(detail.get("message") or f"HTTP {status}")
     fix = "Try again; if it stays, look at the API server's health"
-    words: Words = (
+    words = Words(
         f"the API server failed ({status}): {text}",
         fix,
         settings.kubectl("cluster-info"),
     )
-    if status == 401:
+    lacking = _UNDECLARED.search(text) if _ours(attempt.resource) else None
+    if lacking:
+        words = _older(lacking[1] or lacking[2], attempt, settings)
+    elif status == 401:
         words = _unauthorized(settings)
     elif status == 403:
         words = _forbidden(text, attempt, settings)
@@ -118,12 +132,35 @@ def _words(
     elif status in (400, 422):
         words = _invalid(detail, text, attempt, settings)
     elif status == 429:
-        words = "the API server is busy (429)", "Try again in a moment", ""
+        words = Words("the API server is busy (429)", "Try again in a moment")
     return words
 
 
+def _older(field: str, attempt: Attempt, settings: Settings) -> Words:
+    kind = attempt.resource.kind if attempt.resource else ""
+    return Words(
+        f"{field}: the {kind} of this cluster has no such field; its CRDs are older than this command",
+        "Nothing was changed. Upgrade the CRDs and the operator, or leave the field out",
+        settings.llamactl("crds", "apply", "--dry-run=server"),
+    )
+
+
+def other_versions(attempt: Attempt, served: Sequence[str], settings: Settings) -> ApiError | None:
+    """What to say of a kind that is served in other versions only; None where it is in none."""
+    resource = attempt.resource
+    if resource is None or not served or resource.version in served:
+        return None
+    words = Words(
+        f"this cluster serves {resource.group} in {', '.join(served)}, and this command speaks "
+        f"{resource.version}",
+        "Use the llamactl of the release that is installed there",
+        settings.llamactl("version"),
+    )
+    return ApiError(404, "", attempt, words)
+
+
 def _unauthorized(settings: Settings) -> Words:
-    return (
+    return Words(
         "the cluster does not accept your credentials (401)",
         "They may have expired: log in again, or choose another context with --context",
         settings.kubectl("config", "view", "--minify"),
@@ -134,26 +171,32 @@ def _forbidden(text: str, attempt: Attempt, settings: Settings) -> Words:
     resource = attempt.resource
     if resource is None or "cannot" not in text:
         # An admission policy or a quota refused the object; its own words say why.
-        return f"the cluster refuses this (403): {text}", "", ""
+        return Words(f"the cluster refuses this (403): {text}")
+    # To apply what is not there yet takes the right to create as well.
+    said = _REFUSED_VERB.search(text)
+    verb = said[1] if said else attempt.verb
     plural = f"{resource.plural}/{attempt.part}".rstrip("/")
-    rule = f'{{apiGroups: ["{resource.group}"], resources: [{plural}], verbs: [{attempt.verb}]}}'
-    scope = f' in namespace "{attempt.namespace}"' if attempt.namespace else " in all namespaces"
+    rule = rights.written(resource.group, [plural], [verb])
+    wide = " in all namespaces" if _ours(resource) else " in the cluster"
+    scope = f' in namespace "{attempt.namespace}"' if attempt.namespace else wide
     where = settings.namespace or attempt.namespace
-    question = ["auth", "can-i", attempt.verb, resource.qualified]
+    question = ["auth", "can-i", verb, resource.qualified]
     question += [f"--subresource={attempt.part}"] if attempt.part else []
+    question += ["--all-namespaces"] if _ours(resource) and not attempt.namespace else []
     probe = settings.kubectl(*question)
     if where and not settings.namespace:
         probe += f" -n {where}"
-    return (
-        f"you may not {attempt.verb} {resource.named(attempt.part)}{scope} (403)",
+    return Words(
+        f"you may not {verb} {resource.named(attempt.part)}{scope} (403)",
         f"Ask for a role with this rule: {rule}",
         probe,
+        permission.manifest(text, verb, resource.group, plural, attempt.namespace),
     )
 
 
 def _no_namespace(attempt: Attempt, settings: Settings) -> Words:
     bare = Settings(prog=settings.prog, context=settings.context, kubeconfig=settings.kubeconfig)
-    return (
+    return Words(
         f"no namespace {attempt.namespace!r}",
         "Make it first, or choose another with -n",
         bare.kubectl("create", "namespace", attempt.namespace),
@@ -164,14 +207,15 @@ def _not_found(reason: str, attempt: Attempt, settings: Settings) -> Words:
     resource = attempt.resource
     if reason == "NotFound" and attempt.name:
         follow = settings.llamactl("list") if _ours(resource) else ""
-        return f"no {attempt.what}", "", follow
+        return Words(f"no {attempt.what}", next=follow)
     if _ours(resource) and resource is not None:
-        return (
+        return Words(
             f"this cluster has no {resource.kind} API ({resource.qualified} is not installed)",
-            "Install the operator and its CRDs first, or choose another cluster with --context",
-            settings.kubectl("get", "crd", resource.qualified),
+            "Install the operator and its CRDs first (docs/install.md), or choose another cluster with "
+            "--context",
+            settings.llamactl("doctor", "cluster"),
         )
-    return f"the API server does not know {attempt.path} (404)", "", ""
+    return Words(f"the API server does not know {attempt.path} (404)")
 
 
 def _ours(resource: Resource | None) -> bool:
@@ -180,14 +224,15 @@ def _ours(resource: Resource | None) -> bool:
 
 def _conflict(reason: str, text: str, attempt: Attempt, settings: Settings) -> Words:
     if text.startswith("Apply failed with"):
-        return (
+        return Words(
             f"{attempt.what} has fields that somebody else set: {_after(text, ': ')}",
             "Take them over with --overwrite, or leave them out",
-            "",
         )
     if reason == "AlreadyExists":
-        return f"{attempt.what} exists already", "Choose another name", settings.llamactl("list")
-    return f"{attempt.what} was changed by somebody else at the same moment", "Try again", ""
+        return Words(
+            f"{attempt.what} exists already", "Choose another name", settings.llamactl("list")
+        )
+    return Words(f"{attempt.what} was changed by somebody else at the same moment", "Try again")
 
 
 def _invalid(detail: dict[str, Any], text: str, attempt: Attempt, settings: Settings) -> Words:
@@ -196,8 +241,8 @@ def _invalid(detail: dict[str, Any], text: str, attempt: Attempt, settings: Sett
     kind = attempt.resource.kind.lower() if attempt.resource else ""
     explain = settings.kubectl("explain", f"{kind}.spec") if _ours(attempt.resource) else ""
     if found:
-        return "; ".join(dict.fromkeys(found)), "Nothing was changed", explain
-    return _after(text, "error: ") or text, "Nothing was changed", explain
+        return Words("; ".join(dict.fromkeys(found)), "Nothing was changed", explain)
+    return Words(_after(text, "error: ") or text, "Nothing was changed", explain)
 
 
 def _cause(cause: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from llamactl.doctor_page import unread_section
 from llamactl.table import Column, render
 
 COLUMNS = (
-    Column("CHECK"),
+    Column("CHECK", wrap=True, least=10),
     Column("STATE"),
     Column("FOUND", wrap=True, least=14),
     Column("MEANS", wrap=True, least=20),

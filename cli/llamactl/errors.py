@@ -22,11 +22,17 @@ NOT_READY = 3
 
 
 class CliError(LlamaError):
-    """A failure that llamactl itself found; `next` is a command line to offer."""
+    """A failure that llamactl itself found.
 
-    def __init__(self, message: str, *, field: str = "", fix: str = "", next: str = "") -> None:
+    `next` is a command line to offer, `paste` a text to give to somebody else.
+    """
+
+    def __init__(
+        self, message: str, *, field: str = "", fix: str = "", next: str = "", paste: str = ""
+    ) -> None:
         super().__init__(message, field=field, fix=fix)
         self.next = next
+        self.paste = paste
 
 
 class BadValueError(CliError):
@@ -49,6 +55,7 @@ class Report:
     fix: str = ""
     next: str = ""
     code: int = FAILED
+    paste: str = ""
 
 
 def show(error: BaseException) -> int:
@@ -57,8 +64,11 @@ def show(error: BaseException) -> int:
         output.talk("".join(traceback.format_exception(error)).rstrip())
     report = explain(error)
     output.talk(f"{output.bad('Error:')} {sentence(report.message)}")
-    if report.fix:
+    if report.fix and not report.paste:
         output.talk(sentence(report.fix))
+    if report.paste:
+        # Flush left and in one piece, so that it can be applied as it stands.
+        output.talk(f"Ask whoever may to apply this:\n{report.paste}\nThen see whether it helps:")
     if report.next:
         output.hint(report.next)
     return report.code
@@ -86,7 +96,8 @@ def sentence(text: str) -> str:
 
 def _of_llama_error(error: LlamaError) -> Report:
     message = f"{error.field}: {error.message}" if error.field else error.message
-    return Report(message, error.fix, getattr(error, "next", ""), error.exit_code)
+    offer = {name: getattr(error, name, "") for name in ("next", "paste")}
+    return Report(message, error.fix, code=error.exit_code, **offer)
 
 
 def _of_os_error(error: OSError) -> Report:

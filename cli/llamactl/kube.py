@@ -15,7 +15,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from llamactl.api_errors import ApiError, Attempt, UnreachableError
+from llamactl import answers
+from llamactl.api_errors import ApiError, Attempt, UnreachableError, other_versions
 from llamactl.errors import CliError
 from llamactl.kubeconfig import Connection, connect
 from llamactl.near import nearest, or_list
@@ -26,7 +27,6 @@ MANAGER = "llamactl"
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
 BUSY_TRIES = 4
-LONGEST_PAUSE = 5.0
 APPLY_PATCH = "application/apply-patch+yaml"
 MERGE_PATCH = "application/merge-patch+json"
 
@@ -176,7 +176,7 @@ class Kube:
         response = self._open(attempt, "GET", query, read=read)
         try:
             # A torn event is none; a log may end without a newline.
-            yield from _lines(response, unended=attempt.verb != "watch")
+            yield from answers.lines(response, unended=attempt.verb != "watch")
         finally:
             response.close()
 
@@ -230,8 +230,18 @@ class Kube:
             if response.status != 429 or not left:
                 break
             # A kind whose CRD is seconds old answers so, too.
-            time.sleep(_retry_after(response.headers.get("Retry-After", "")))
-        raise ApiError.of(response.status, response.data, attempt, self.settings)
+            time.sleep(answers.retry_after(response.headers.get("Retry-After", "")))
+        raise self._refusal(response, attempt)
+
+    def _refusal(self, response: Any, attempt: Attempt) -> ApiError:
+        error = ApiError.of(response.status, response.data, attempt, self.settings)
+        resource = attempt.resource
+        if error.status != 404 or error.missing_object or resource is None or not resource.group:
+            return error
+        group = self._request("GET", f"{self.host}/apis/{resource.group}", self.headers(), None)
+        found = json.loads(group.data) if group.status == 200 else {}
+        served = [str(each["version"]) for each in found.get("versions") or []]
+        return other_versions(attempt, served, self.settings) or error
 
     def _request(
         self,
@@ -239,8 +249,8 @@ class Kube:
         url: str,
         headers: Mapping[str, str],
         body: bytes | None,
-        read: float | None,
-        streamed: bool,
+        read: float | None = READ_SECONDS,
+        streamed: bool = False,
     ) -> Any:
         import urllib3
 
@@ -287,17 +297,3 @@ def open_cluster() -> Kube:
     """The cluster that the running command's flags name."""
     settings = current()
     return Kube(connect(settings), settings)
-
-
-def _retry_after(text: str) -> float:
-    seconds = float(text) if text.isascii() and text.isdigit() else 1.0
-    return min(seconds, LONGEST_PAUSE)
-
-
-def _lines(response: Any, *, unended: bool) -> Iterator[bytes]:
-    rest = b""
-    for chunk in response.stream(65536, decode_content=True):
-        *whole, rest = (rest + chunk).split(b"\n")
-        yield from filter(None, whole)
-    if unended and rest:
-        yield rest

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 from llama_operator.api.errors import PlanRefused, UnknownModel
 from llamactl.errors import BadValueError
 from llamactl.known import models
-from llamactl.near import or_list
+from llamactl.near import and_list, or_list
 
 if TYPE_CHECKING:
     from llama_operator.catalog.catalog import Catalog, Model
 
+SHOWN = 3
 _REPO = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
 
 
@@ -28,10 +29,18 @@ class Resolved:
 
     model: str
     entry: Model | None
+    # Others that the text fits as well.
+    others: tuple[str, ...] = ()
 
     def said(self, text: str) -> str:
-        """ "70b -> llama-3.3-70b-instruct", or nothing where the text was exact."""
-        return "" if text == self.model else f"{text} -> {self.model}"
+        """ "3b -> llama-3.2-3b-instruct (it also fits llama-3.2-3b)"; "" where the text was exact."""
+        if text == self.model:
+            return ""
+        named = list(self.others[:SHOWN])
+        if len(self.others) > SHOWN:
+            named = [*named[:-1], f"{len(self.others) - SHOWN + 1} more"]
+        also = f" (it also fits {and_list(named)})" if named else ""
+        return f"{text} -> {self.model}{also}"
 
 
 def resolve(text: str) -> Resolved:
@@ -46,7 +55,9 @@ def resolve(text: str) -> Resolved:
         raise PlanRefused(
             "ModelNotServable", f"{entry.id} cannot be served: {entry.refusal}", field="MODEL"
         )
-    return Resolved(entry.id, entry)
+    return Resolved(
+        entry.id, entry, tuple(each for each in known.fitting(text) if each != entry.id)
+    )
 
 
 def _alias(known: Catalog, text: str) -> Model:

@@ -16,8 +16,8 @@ from llamactl.units import bytes_text
 
 COLUMNS = (
     Column("MODEL"),
-    Column("PARAMS", right=True),
-    Column("CONTEXT", right=True),
+    Column("PARAMS", right=True, optional=True),
+    Column("CONTEXT", right=True, optional=True),
     Column("WEIGHTS", right=True, optional=True),
     Column("LAYERS", right=True, optional=True),
     Column("HEADS", right=True, optional=True),

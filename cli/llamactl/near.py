@@ -14,7 +14,16 @@ def nearest(word: str, known: Iterable[str], limit: int = 3) -> list[str]:
 
 def or_list(words: Iterable[str]) -> str:
     """ "a", "a or b", "a, b or c"."""
+    return _joined(words, "or")
+
+
+def and_list(words: Iterable[str]) -> str:
+    """ "a", "a and b", "a, b and c"."""
+    return _joined(words, "and")
+
+
+def _joined(words: Iterable[str], last: str) -> str:
     items = list(words)
     if len(items) < 2:
         return "".join(items)
-    return f"{', '.join(items[:-1])} or {items[-1]}"
+    return f"{', '.join(items[:-1])} {last} {items[-1]}"

@@ -32,7 +32,7 @@ def render(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int)
     chosen = [columns[i] for i in kept]
     cells = [[str(row[i]) for i in kept] for row in rows]
     widths = _widths(chosen, cells, width)
-    lines = [_line(chosen, widths, [c.title for c in chosen])]
+    lines = _row(chosen, widths, [c.title for c in chosen])
     for row in cells:
         lines += _row(chosen, widths, row)
     return "\n".join(lines)

@@ -288,7 +288,7 @@ def test_what_may_not_be_read_is_unknown_with_verb_resource_and_rule(
         assert states[what] == "unknown", what
     assert states["Your rights"] == "ok"
     notes = "\n".join(found["unread"])
-    assert "you may not list nodes in all namespaces (403)" in notes
+    assert "you may not list nodes in the cluster (403)" in notes
     assert 'rule: {apiGroups: [""], resources: [nodes], verbs: [list]}' in notes
     assert 'apiGroups: ["storage.k8s.io"], resources: [storageclasses], verbs: [list]' in notes
 

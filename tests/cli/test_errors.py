@@ -155,7 +155,7 @@ def test_404_of_the_kind_means_no_crds(llamactl: Run, api: Fake) -> None:
     result = llamactl("list")
     assert result.exit_code == 1
     assert "this cluster has no LlamaDeployment API" in result.stderr
-    assert "kubectl get crd llamadeployments.llamactl.dev" in result.stderr
+    assert "llamactl doctor cluster" in result.stderr
 
 
 def test_404_of_the_object_offers_the_nearest(llamactl: Run, api: Fake) -> None:

@@ -69,6 +69,10 @@ class Catalog:
             raise self.unknown(text)
         return found
 
+    def fitting(self, text: str) -> list[str]:
+        """Ids of all models that a short name fits; the first is the one that it means."""
+        return [each.id for each in names.fitting(text, self.models)] if text.strip() else []
+
     def explain(self, text: str) -> str:
         """What `text` was taken to mean, in one sentence. Raises UnknownModel as resolve does."""
         return names.explain(text, self.resolve(text))

@@ -72,6 +72,12 @@ def pick(text: str, models: Sequence[Model]) -> Model | None:
     Meta's folder names come last, since one of them (Llama-3.1-405B, there the FP8 copy) is the
     name of another checkpoint on Hugging Face.
     """
+    found = fitting(text, models)
+    return found[0] if found else None
+
+
+def fitting(text: str, models: Sequence[Model]) -> list[Model]:
+    """All models that `text` means equally well, the one that it means most likely first."""
     wanted = fold(text)
     ways: tuple[Callable[[Model], bool], ...] = (
         lambda each: text in (each.id, each.hf_repo, *each.hf_aliases),
@@ -82,8 +88,8 @@ def pick(text: str, models: Sequence[Model]) -> Model | None:
     for means in ways:
         found = [each for each in models if means(each)]
         if found:
-            return min(found, key=preference)
-    return None
+            return sorted(found, key=preference)
+    return []
 
 
 def nearest(text: str, models: Sequence[Model], limit: int = 5) -> list[str]:
