@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from llama_operator.api import labels
 from llama_operator.diagnose import events as kubernetes
@@ -50,7 +51,7 @@ def read(kube: Kube, name: str) -> Checkup:
     weights = reader.read(lambda: kube.find(WEIGHTS, copy)) if copy else None
     fetches = f"{labels.WEIGHTS}={copy}"
     job_pods = reader.read(lambda: kube.list(PODS, selector=fetches)) if copy else None
-    events = _events(reader, [deployment, weights, *pods, *(job_pods or ())])
+    events = warnings(reader, [deployment, weights, *pods, *(job_pods or ())])
     return Checkup(
         deployment,
         reader.read(lambda: kube.find(SERVERS, name)),
@@ -64,7 +65,7 @@ def read(kube: Kube, name: str) -> Checkup:
     )
 
 
-def _events(reader: Reader, objects: Sequence[Object | None]) -> list[Object]:
+def warnings(reader: Reader, objects: Sequence[Mapping[str, Any] | None]) -> list[Object]:
     """The warnings about these objects, and about what a deployment's controllers make."""
     kube = reader.kube
     found = reader.read(lambda: kube.list(EVENTS, fields="type=Warning")) or []

@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
-from llama_operator.diagnose.events import last_seen
 from llama_operator.diagnose.words import clip, in_words, still
-from llamactl import output, view
+from llamactl import detail, output, view
 from llamactl.checkup import Checkup
 from llamactl.findings import HEALTHY, HEALTHY_TEXT, Finding
-from llamactl.reality import Compared, compare
+from llamactl.reality import compare
 from llamactl.stages import Snapshot, is_ready, stages
-from llamactl.table import Column, pairs, render
-from llamactl.units import age
-
-EVENTS_SHOWN = 5
-MESSAGE_LIMIT = 300
-PLAN = (Column("PLAN"), Column("PLANNED", right=True), Column("FOUND", right=True), Column("NOTE"))
-EVENTS = (
-    Column("LAST", right=True),
-    Column("REASON"),
-    Column("OBJECT", wrap=True, least=12),
-    Column("MESSAGE", wrap=True, least=20),
-)
+from llamactl.table import pairs
 
 
 def document(seen: Checkup, found: Sequence[Finding]) -> dict[str, Any]:
@@ -38,7 +26,7 @@ def document(seen: Checkup, found: Sequence[Finding]) -> dict[str, Any]:
         "ready": view.is_true(seen.deployment, "Ready"),
         "findings": [{"object": each.about, **_fields(each)} for each in found],
         "plan": [vars(row) for row in compare(seen.deployment)],
-        "events": [_event(each) for each in _newest(seen.events)],
+        "events": detail.newest(seen.events),
         "unread": list(seen.unread),
     }
 
@@ -57,8 +45,8 @@ def page(seen: Checkup, found: Sequence[Finding], width: int) -> str:
     sections = [
         _verdict(seen, found),
         *(pairs(_rows(each), width) for each in found),
-        _plan(compare(seen.deployment), width),
-        _events(seen.events, width) if found or not _ready(seen) else "",
+        detail.plan_table(seen.deployment, width),
+        detail.events_table(seen.events, width) if found or not _ready(seen) else "",
         unread_section(seen.unread, width),
     ]
     return "\n\n".join(section for section in sections if section)
@@ -85,7 +73,7 @@ def _doing(seen: Checkup) -> str:
 
 
 def _rows(finding: Finding) -> list[tuple[str, str]]:
-    line = clip(still(finding.evidence), MESSAGE_LIMIT)
+    line = clip(still(finding.evidence), detail.MESSAGE_LIMIT)
     rows = [
         ("Cause", output.bad(finding.cause)),
         ("Object", finding.about),
@@ -94,37 +82,6 @@ def _rows(finding: Finding) -> list[tuple[str, str]]:
         ("Patch", in_words(finding.fix)),
     ]
     return [row for row in rows if row[1]]
-
-
-def _plan(rows: Sequence[Compared], width: int) -> str:
-    cells = [[row.what, _figure(row.planned), _figure(row.found), row.note] for row in rows]
-    return render(PLAN, cells, width) if any(row.found is not None for row in rows) else ""
-
-
-def _figure(value: Any) -> str:
-    if value is None:
-        return "-"
-    return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def _newest(events: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    return sorted(events, key=lambda each: last_seen(dict(each)), reverse=True)[:EVENTS_SHOWN]
-
-
-def _event(event: Mapping[str, Any]) -> dict[str, str]:
-    about = event.get("involvedObject") or {}
-    return {
-        "lastSeen": last_seen(dict(event)),
-        "reason": str(event.get("reason", "")),
-        "object": f"{about.get('kind', '')} {about.get('name', '')}",
-        "message": clip(str(event.get("message") or ""), MESSAGE_LIMIT),
-    }
-
-
-def _events(events: Sequence[Mapping[str, Any]], width: int) -> str:
-    found = [_event(each) for each in _newest(events)]
-    rows = [[age(e["lastSeen"]), e["reason"], e["object"], e["message"]] for e in found]
-    return render(EVENTS, rows, width) if rows else ""
 
 
 def unread_section(notes: Sequence[str], width: int) -> str:

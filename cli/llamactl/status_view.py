@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
-from llamactl import view
+from llamactl import detail, view
+from llamactl.doctor_page import unread_section
 from llamactl.list_view import ready
 from llamactl.membar import memory_bar
 from llamactl.settings import Settings
@@ -33,17 +34,27 @@ PODS = (
 )
 
 
-def text(seen: Snapshot, settings: Settings, width: int) -> str:
+def text(
+    seen: Snapshot,
+    settings: Settings,
+    width: int,
+    warnings: Sequence[Object] = (),
+    unread: Sequence[str] = (),
+) -> str:
     """All sections that have something to say, with an empty line between."""
     sections = [
         pairs(_head(seen.deployment), width),
         _conditions("", seen.deployment, width),
         _section("Plan", _plan(seen.deployment), width),
+        _found(seen.deployment, width),
         _section("Weights", _weights(seen), width),
         _weights_conditions(seen, width),
         _pods(seen, width),
+        detail.cold_start(seen.deployment, width),
+        detail.events_table(warnings, width),
         _section("Endpoint", _endpoint(seen.deployment), width),
         _next(seen, settings),
+        unread_section(unread, width),
     ]
     return "\n\n".join(section for section in sections if section)
 
@@ -98,6 +109,10 @@ def _plan(obj: Object) -> list[tuple[str, str]]:
     if plan.get("perGpu"):
         rows.append(("Memory", memory_bar(plan["perGpu"])))
     return [*rows, ("Why", str(plan.get("reason") or ""))]
+
+
+def _found(obj: Object, width: int) -> str:
+    return detail.plan_table(obj, width) if view.path(obj, "status", "observed") else ""
 
 
 def _type(plan: Object) -> str:

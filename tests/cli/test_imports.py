@@ -43,12 +43,14 @@ def imported(*args: str) -> set[str]:
 
 @pytest.mark.parametrize(
     ("args", "most"),
-    [(["--help"], 150), (["list"], 290), (["status", "my-llama"], 300), (["get", "-o", "json"], 290)],
+    [(["--help"], 150), (["list"], 290), (["status", "my-llama"], 330), (["get", "-o", "json"], 290)],
 )  # fmt: skip
 def test_little_is_imported(api: Fake, args: list[str], most: int) -> None:
     api.put(f"{DEPLOYMENTS}/my-llama", ready())
     found = imported(*args)
-    assert found & HEAVY == set()
+    # It shows warnings in the words of the diagnosis.
+    allowed = {"llama_operator.diagnose"} if args[0] == "status" else set()
+    assert found & HEAVY <= allowed
     assert len(found) <= most
 
 

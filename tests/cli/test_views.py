@@ -11,14 +11,15 @@ from llamactl.membar import bar
 from llamactl.stages import Snapshot
 from llamactl.table import Column, pairs, render
 from tests.cli.conftest import DEPLOYMENTS, PODS, WEIGHTS, Run
-from tests.cli.fake_api import Fake
-from tests.cli.objects import PLAN, condition, deployment, pod, ready, weights
+from tests.cli.fake_api import Fake, status
+from tests.cli.objects import NOW, PLAN, condition, deployment, pod, ready, weights
 
 
 @pytest.fixture(autouse=True)
 def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("llamactl.list_view.age", lambda _: "5m00s")
     monkeypatch.setattr("llamactl.status_view.age", lambda _: "5m00s")
+    monkeypatch.setattr("llamactl.detail.age", lambda _: "5m00s")
 
 
 def fill(api: Fake) -> None:
@@ -112,6 +113,57 @@ def test_the_page_of_status(llamactl: Run, api: Fake) -> None:
     )
     api.put(f"{WEIGHTS}/llama-70b-abc", copy)
     assert llamactl("status", "my-llama").stdout == STATUS
+
+
+FOUND = """\
+PLAN                 PLANNED       FOUND   NOTE
+replicas                   1           1
+context, tokens      131,072     131,072
+KV cache, tokens   1,402,112   1,261,901   10% less
+vLLM                       -      0.32.0
+"""
+START = """\
+Last start: my-llama-0
+COLD START          TOOK
+scheduling            2s
+volumes, image       40s   ███████
+loading weights    1m00s          ███████████
+compiling            24s                     ████
+capturing graphs      9s                         ██
+"""
+WARNINGS = """\
+ LAST   REASON    OBJECT           MESSAGE
+5m00s   BackOff   Pod my-llama-0   Back-off restarting failed container
+"""
+
+
+def test_status_shows_what_came_of_the_plan_and_how_the_start_went(
+    llamactl: Run, api: Fake
+) -> None:
+    observed = {"maxModelLen": 131072, "kvTokens": 1_261_901, "vllmVersion": "0.32.0"}
+    start = {"pod": "my-llama-0", "scheduledSeconds": 2, "imageSeconds": 40, "loadSeconds": 60,
+             "compileSeconds": 24, "graphsSeconds": 9}  # fmt: skip
+    api.put(f"{DEPLOYMENTS}/my-llama", ready(status={"observed": observed, "coldStart": start}))
+    about = {"kind": "Pod", "name": "my-llama-0"}
+    warning = {"reason": "BackOff", "message": "Back-off restarting failed container"}
+    for number, each in enumerate((about, {"kind": "Pod", "name": "another-0"})):
+        event = {**warning, "involvedObject": each, "lastTimestamp": NOW}
+        api.put(f"/api/v1/namespaces/n/events/{number}", event)
+    api.put(f"{PODS}/my-llama-0", pod())
+    page = llamactl("status", "my-llama").stdout
+    for part in (FOUND, START, WARNINGS):
+        assert part in page
+    assert "another-0" not in page
+
+
+def test_status_without_the_right_to_events_says_so(llamactl: Run, api: Fake) -> None:
+    said = status(403, "Forbidden", 'User "u" cannot list resource "events"')
+    api.put(f"{DEPLOYMENTS}/my-llama", ready())
+    api.rules.append(lambda _, __, path, ___: (403, said) if path.endswith("/events") else None)
+    result = llamactl("status", "my-llama")
+    assert result.exit_code == 0
+    assert "Not read, so more may be wrong" in result.stdout
+    assert "resources: [events], verbs: [list]" in result.stdout.replace("\n  ", " ")
 
 
 def test_status_as_json_is_the_object(llamactl: Run, api: Fake) -> None:

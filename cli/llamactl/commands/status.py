@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from llamactl import options, output
 from llamactl.command import Command
+
+if TYPE_CHECKING:
+    from llamactl.kube import Kube
+    from llamactl.stages import Snapshot
 
 
 @click.command(
@@ -22,11 +28,11 @@ from llamactl.command import Command
 @options.output("table", "json", "yaml", "name")
 @options.cluster
 def command(name: str, wait: bool, timeout: float, fmt: str) -> None:
-    """Show deployment NAME: conditions, plan, weights, pods, endpoint.
+    """Show deployment NAME: conditions, plan and what came of it, weights, pods, warnings.
 
     The exit code is 0 when it could be shown, ready or not; `--wait` makes readiness count.
     """
-    from llamactl import status_view, view, waiting
+    from llamactl import view, waiting
     from llamactl.kube import open_cluster
     from llamactl.progress import display
 
@@ -41,4 +47,14 @@ def command(name: str, wait: bool, timeout: float, fmt: str) -> None:
     elif fmt == "name":
         output.data(view.full_name(seen.deployment))
     else:
-        output.data(status_view.text(seen, kube.settings, output.width()))
+        _page(kube, seen)
+
+
+def _page(kube: Kube, seen: Snapshot) -> None:
+    from llamactl import checkup, status_view
+    from llamactl.reader import Reader
+
+    reader = Reader(kube)
+    warnings = checkup.warnings(reader, [seen.deployment, seen.weights, *seen.pods])
+    text = status_view.text(seen, kube.settings, output.width(), warnings, reader.unread)
+    output.data(text)
