@@ -17,10 +17,5 @@ def wait(kube: Kube, stored: Mapping[str, Any], seconds: float) -> Object | None
         output.talk(f"{name} is paused; nothing will start.")
         return None
     uid = str(view.path(stored, "metadata", "uid") or "")
-    try:
-        with display() as shown:
-            return dict(waiting.until_ready(kube, name, uid, seconds, shown).deployment)
-    except KeyboardInterrupt:
-        output.talk(f"\nNo longer waiting; {name} goes on in the cluster.")
-        output.hint(kube.settings.llamactl("status", name))
-        raise
+    with waiting.goes_on(name, kube.settings.llamactl("status", name)), display() as shown:
+        return dict(waiting.until_ready(kube, name, uid, seconds, shown).deployment)

@@ -8,11 +8,12 @@ of the time, a condition that will not pass by itself, or the object's deletion 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
 from llama_operator.api import labels
-from llamactl import view
+from llamactl import output, view
 from llamactl.api_errors import ApiError, UnreachableError
 from llamactl.errors import CliError, TimedOutError
 from llamactl.kube import Kube, Object
@@ -63,6 +64,17 @@ def _readable(read: Callable[[], T]) -> T | None:
     except ApiError as error:
         if error.status == 403:
             return None
+        raise
+
+
+@contextmanager
+def goes_on(what: str, follow: str) -> Iterator[None]:
+    """Ctrl-C ends the wait and nothing else; say so, and where to look."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        output.talk(f"\nNo longer waiting; {what} goes on in the cluster.")
+        output.hint(follow)
         raise
 
 

@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 
-from llamactl import output, view, weights_view
+from llamactl import view, weights_view
 from llamactl.errors import CliError, TimedOutError
 from llamactl.kube import Kube, Object
 from llamactl.progress import display
 from llamactl.stages import Failure, lasting_failure
 from llamactl.units import duration, parse_time
-from llamactl.waiting import EVERY_SECONDS, look, patience
+from llamactl.waiting import EVERY_SECONDS, goes_on, look, patience
 
 
 def until_ready(kube: Kube, name: str, seconds: float) -> Object:
@@ -41,22 +41,18 @@ def _until(
     kube: Kube, name: str, seconds: float, over: Callable[[Object, float], bool], verb: str
 ) -> Object:
     start = time.monotonic()
-    try:
-        with display() as shown:
-            while True:
-                waited = time.monotonic() - start
-                obj = look(lambda: kube.weights(name), shown)
-                if obj is not None:
-                    shown.show(weights_view.stages(obj))
-                    if over(obj, waited):
-                        return obj
-                if waited >= seconds:
-                    raise _timed_out(kube, name, seconds, verb)
-                time.sleep(min(EVERY_SECONDS, max(0.0, seconds - waited)))
-    except KeyboardInterrupt:
-        output.talk(f"\nNo longer waiting; {name} goes on in the cluster.")
-        output.hint(kube.settings.llamactl("weights", "ls", "--watch"))
-        raise
+    follow = kube.settings.llamactl("weights", "ls", "--watch")
+    with goes_on(name, follow), display() as shown:
+        while True:
+            waited = time.monotonic() - start
+            obj = look(lambda: kube.weights(name), shown)
+            if obj is not None:
+                shown.show(weights_view.stages(obj))
+                if over(obj, waited):
+                    return obj
+            if waited >= seconds:
+                raise _timed_out(kube, name, seconds, verb)
+            time.sleep(min(EVERY_SECONDS, max(0.0, seconds - waited)))
 
 
 def _raise_on(found: Failure | None, name: str, waited: float) -> None:

@@ -255,19 +255,21 @@ def interrupted(api: Fake, *args: str, when: str, count: int = 2) -> tuple[int, 
         ("deploy 8b --gpu=L4 --name=x", "x goes on in the cluster", "llamactl status x"),
         ("scale x --replicas=2 --wait", "x goes on in the cluster", "llamactl status x"),
         ("weights add 8b --name=x --wait", "x goes on in the cluster", "weights ls --watch"),
+        ("delete x --yes", "the deletion of x goes on in the cluster", "llamactl list"),
     ],
 )
 def test_ctrl_c_in_a_wait_says_what_goes_on(api: Fake, args: str, goes_on: str, offer: str) -> None:
     api.rules.append(takes_patches)
-    if args.startswith("scale"):
+    there = args.startswith(("scale", "delete"))
+    if there:
         api.put(f"{DEPLOYMENTS}/x", deployment("x"))
-    before = 3 if args.startswith("scale") else 2
+    before = 3 if there else 2
     code, stdout, stderr = interrupted(api, *args.split(), when="/x", count=before + 2)
     assert code == 130
     assert goes_on in stderr
     assert offer in stderr
     assert "Traceback" not in stderr
-    assert stdout.count("\n") == 1, "what was made was said once"
+    assert stdout.count("\n") == (0 if args.startswith("delete") else 1), "said once it was made"
 
 
 def test_ctrl_c_before_anything_was_written_leaves_nothing(api: Fake) -> None:

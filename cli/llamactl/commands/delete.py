@@ -46,5 +46,6 @@ def command(name: str, yes: bool, dry_run: str, wait: bool, timeout: float, fmt:
         outcome.line(seen.deployment, "deleted (server dry run)", fmt)
         return
     if wait:
-        waiting.until_gone(kube, name, uid, timeout)
+        with waiting.goes_on(f"the deletion of {name}", kube.settings.llamactl("list")):
+            waiting.until_gone(kube, name, uid, timeout)
     outcome.line(seen.deployment, "deleted" if wait else "is being deleted", fmt)

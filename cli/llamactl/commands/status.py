@@ -39,7 +39,8 @@ def command(name: str, wait: bool, timeout: float, fmt: str) -> None:
     kube = open_cluster()
     seen = waiting.snapshot(kube, name)
     if wait:
-        with display() as shown:
+        follow = kube.settings.llamactl("status", name)
+        with waiting.goes_on(name, follow), display() as shown:
             uid = str(view.path(seen.deployment, "metadata", "uid") or "")
             seen = waiting.until_ready(kube, name, uid, timeout, shown)
     if fmt in ("json", "yaml"):
