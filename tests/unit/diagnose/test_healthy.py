@@ -64,7 +64,8 @@ VARIANTS = dict(variants())
 
 
 def test_there_are_enough_of_them() -> None:
-    assert len({tuple(lines) for lines in VARIANTS.values()}) >= 100
+    assert len({tuple(lines) for lines in (*REAL.values(), *SERVERS)}) >= 50, "not counting styles"
+    assert len({tuple(lines) for lines in VARIANTS.values()}) >= 150
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -73,10 +74,13 @@ def test_a_healthy_log_has_no_cause(name: str) -> None:
     assert (verdict.cause, verdict.evidence, dict(verdict.fix)) == (UNKNOWN, "", {})
 
 
-@pytest.mark.parametrize("name", REAL)
+WHOLE = {**REAL, **{f"server {number}": lines for number, lines in enumerate(SERVERS)}}
+
+
+@pytest.mark.parametrize("name", WHOLE)
 def test_nor_has_any_beginning_or_end_of_it(name: str) -> None:
     """A server that still starts, and the tail of one that has served for long."""
-    lines = REAL[name]
+    lines = WHOLE[name]
     for at in range(1, len(lines)):
         for part in (lines[:at], lines[at:]):
             assert diagnose(part).evidence == "", part[-1]
