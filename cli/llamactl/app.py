@@ -55,6 +55,7 @@ Exit codes:
   2    wrong usage: an argument, an option or a value
   3    not ready in time (--timeout)
   130  interrupted with Ctrl-C
+  141  nobody reads the answer any more (a closed pipe)
 
 Answers go to stdout, everything else to stderr. NO_COLOR=1 turns colour off, LLAMACTL_DEBUG=1
 adds the traceback of an error."""
