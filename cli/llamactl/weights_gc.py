@@ -32,12 +32,14 @@ class Collecting:
     dry_run: str
     fmt: str
     yes: bool
+    everywhere: bool = False
 
     def run(self, seconds: float) -> None:
         """List, ask, delete, and give what was deleted."""
         found = self._find(seconds)
         if not found:
-            output.talk(f"Nothing to delete in namespace {self.kube.namespace!r}.")
+            where = "any namespace" if self.everywhere else f"namespace {self.kube.namespace!r}"
+            output.talk(f"Nothing to delete in {where}.")
             self._document([])
             return
         self._show(found)
@@ -53,7 +55,8 @@ class Collecting:
             self._document(gone)
 
     def _find(self, seconds: float) -> list[Object]:
-        idle = [obj for obj in self.kube.list(WEIGHTS) if unused_seconds(obj) is not None]
+        copies = self.kube.list(WEIGHTS, everywhere=self.everywhere)
+        idle = [obj for obj in copies if unused_seconds(obj) is not None]
         found: list[Object] = [obj for obj in idle if (unused_seconds(obj) or 0) >= seconds]
         if len(found) < len(idle):
             more = len(idle) - len(found)
@@ -64,19 +67,24 @@ class Collecting:
         return found
 
     def _show(self, found: Sequence[Object]) -> None:
-        rows = [_row(obj) for obj in found]
+        rows = [[*self._place(obj), *_row(obj)] for obj in found]
+        columns = [*([Column("NAMESPACE")] if self.everywhere else []), *COLUMNS]
         if self.fmt in ("table", "wide"):
-            output.data(render(COLUMNS, rows, 10_000 if self.fmt == "wide" else output.width()))
+            output.data(render(columns, rows, 10_000 if self.fmt == "wide" else output.width()))
         elif self.dry_run == "none" and not self.yes:
             # Nobody can say yes to what is not shown, and stdout is for the answer.
-            output.talk(render(COLUMNS, rows, output.width()))
+            output.talk(render(columns, rows, output.width()))
+
+    def _place(self, obj: Object) -> list[str]:
+        return [_namespace(obj)] if self.everywhere else []
 
     def _delete(self, obj: Object) -> None:
         if self.dry_run != "client":
             # Another object of that name, made meanwhile, is not what was shown.
             uid = str(view.path(obj, "metadata", "uid") or "")
             dry = self.dry_run == "server"
-            self.kube.delete(WEIGHTS, view.name_of(obj), uid=uid, foreground=False, dry=dry)
+            kube = self.kube.within(_namespace(obj) or self.kube.namespace)
+            kube.delete(WEIGHTS, view.name_of(obj), uid=uid, foreground=False, dry=dry)
         if self.fmt == "name" or self.dry_run != "client":
             outcome.line(obj, _VERBS[self.dry_run], self.fmt, WEIGHTS)
 
@@ -106,6 +114,10 @@ def volume(obj: Object) -> str:
         obj, "spec", "source", "claim", "name"
     )
     return f"claim {claim} {'stays, with its files' if claim == named else 'goes'}"
+
+
+def _namespace(obj: Object) -> str:
+    return str(view.path(obj, "metadata", "namespace") or "")
 
 
 def _row(obj: Object) -> list[str]:

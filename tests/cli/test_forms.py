@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,20 @@ def test_gc_that_breaks_off_tells_what_is_gone(llamactl: Run, two: Fake) -> None
     result = llamactl("weights", "gc", "-o", "json", "--yes")
     assert result.exit_code == 1
     assert [each["metadata"]["name"] for each in json.loads(result.stdout)["items"]] == ["a"]
+
+
+def test_gc_of_all_namespaces_deletes_each_where_it_is(llamactl: Run, two: Fake) -> None:
+    other = weights("c", status=UNUSED)
+    other["metadata"]["namespace"] = "team"
+    copies = [two.objects[f"{WEIGHTS}/a"], other]
+    answer = {"metadata": {"resourceVersion": "1"}, "items": copies}
+    everywhere = WEIGHTS.replace("/namespaces/n", "")
+    two.rules.insert(0, lambda _, __, path, ___: (200, answer) if path == everywhere else None)
+    result = llamactl("weights", "gc", "-A", "--yes")
+    assert result.exit_code == 0, result.output
+    assert re.search(r"^NAMESPACE +NAME", result.stdout)
+    gone = [path for method, path in two.asked if method == "DELETE"]
+    assert gone == [f"{WEIGHTS}/a", f"{WEIGHTS}/c".replace("/n/", "/team/")]
 
 
 def test_gc_of_nothing_is_an_empty_list(llamactl: Run, api: Fake) -> None:

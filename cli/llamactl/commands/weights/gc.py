@@ -32,11 +32,12 @@ from llamactl.command import Command
     default="none",
     help="Only list them (client, the default of --dry-run), or have the API server judge it too.",
 )
+@click.option("-A", "--all-namespaces", "everywhere", is_flag=True, help="Of all namespaces.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @options.output("table", "wide", "json", "yaml", "name")
 @options.cluster
-def command(unused_for: float, dry_run: str, yes: bool, fmt: str) -> None:
-    """List the copies of a namespace that nothing uses, and delete them after a yes.
+def command(unused_for: float, dry_run: str, everywhere: bool, yes: bool, fmt: str) -> None:
+    """List the copies that nothing uses, and delete them after a yes.
 
     A copy is used by a deployment that names it or serves from it, and kept by one that could
     go back to it. With a copy goes the volume claim that was made for it; a claim that you named
@@ -46,4 +47,4 @@ def command(unused_for: float, dry_run: str, yes: bool, fmt: str) -> None:
     from llamactl import weights_gc
     from llamactl.kube import open_cluster
 
-    weights_gc.Collecting(open_cluster(), dry_run, fmt, yes=yes).run(unused_for)
+    weights_gc.Collecting(open_cluster(), dry_run, fmt, yes, everywhere).run(unused_for)
