@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 LONGEST_PAUSE = 5.0
+
+
+def document(response: Any) -> dict[str, Any]:
+    """The body as an object; {} where it is none, such as the page of a proxy."""
+    try:
+        found = json.loads(response.data)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def retry_after(text: str) -> float:

@@ -239,7 +239,7 @@ class Kube:
         if error.status != 404 or error.missing_object or resource is None or not resource.group:
             return error
         group = self._request("GET", f"{self.host}/apis/{resource.group}", self.headers(), None)
-        found = json.loads(group.data) if group.status == 200 else {}
+        found = answers.document(group) if group.status == 200 else {}
         served = [str(each["version"]) for each in found.get("versions") or []]
         return other_versions(attempt, served, self.settings) or error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import shutil
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from tests.cli.objects import ready
 from tests.support.cluster.pki import Authority, Pair
 
 Values = dict[str, Any]
+pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="there is no openssl")
 
 
 @pytest.fixture(scope="module")
