@@ -111,29 +111,10 @@ def test_ctrl_c_ends_an_answer_and_not_the_conversation(terminal: Terminal, engi
     terminal.sees(lambda text: "Fine." in text)
     assert roles(engine.bodies[-1]) == [SYSTEM, ("user", "And now?")]
     terminal.prompts(3)
-    terminal.type("/exit")
-    assert terminal.end() == 0
-    assert "Traceback" not in terminal.text
-
-
-def test_ctrl_c_at_the_prompt_ends_it(terminal: Terminal) -> None:
-    terminal.prompts(1)
-    terminal.interrupt()
-    assert terminal.end() == 130
-    assert "Traceback" not in terminal.text
-
-
-def test_a_server_that_goes_away_is_said_and_the_conversation_stays(
-    terminal: Terminal, engine: Engine
-) -> None:
-    terminal.prompts(1)
     engine.break_off = True
-    terminal.type("Hello?")
+    terminal.type("Are you there?")
     terminal.sees(lambda text: "broke off" in text)
-    engine.break_off = False
-    terminal.prompts(2)
-    terminal.type("Again?")
-    terminal.prompts(3)
-    assert roles(engine.bodies[-1]) == [SYSTEM, ("user", "Again?")]
-    terminal.type("/exit")
-    assert terminal.end() == 0
+    terminal.prompts(4)
+    terminal.interrupt()
+    assert terminal.end() == 130, "at the prompt it ends the conversation"
+    assert "Traceback" not in terminal.text
