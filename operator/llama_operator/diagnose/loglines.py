@@ -16,10 +16,14 @@ from dataclasses import dataclass, replace
 LINE_LIMIT = 4096
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _LEVEL = r"(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL|FATAL)"
+# What vLLM's own line begins with, whatever somebody else has put before it.
+_STAMP = r"(?:DEBUG|INFO|WARNING|ERROR|CRITICAL|FATAL) (?:\d{4}-)?\d\d-\d\d \d\d:\d\d:\d\d"
 # What may stand before a message, outermost first; each at most a few times in a row.
 _PREFIXES = tuple(
     re.compile(pattern)
     for pattern in (
+        # VLLM_LOGGING_PREFIX, the journal, compose, Ray and other wrappers
+        rf"(?!{_STAMP}).{{1,160}}?(?={_STAMP})",
         # kubectl logs --prefix, and --timestamps or a runtime's own file
         r"\[pod/[^\]]+\] ",
         r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[.\d]*(?:Z|[+-]\d\d:\d\d) (?:std(?:out|err) [FP] )?",

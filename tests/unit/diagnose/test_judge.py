@@ -52,6 +52,7 @@ RECORDED = {
     "dev-shm-64Mi": "SharedMemoryTooSmall",
     "dev-shm-readonly": "SharedMemoryTooSmall",
     "compile-without-gxx": "CompilerMissing",
+    "ngram-without-numba": "ImageBroken",
     "safetensors-bitflip": UNKNOWN,
     "tensor-missing": UNKNOWN,
 }
