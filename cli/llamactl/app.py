@@ -26,7 +26,7 @@ SECTIONS = {
         "doctor": "Say what is wrong with a deployment or in a log, and mend it.",
     },
     "Keep it": {
-        "key": "Show or rotate the API key of an endpoint.",
+        "key": "Show, rotate, add and revoke the API keys of an endpoint.",
         "weights": "List, add, verify and remove copies of weights; renew Meta's URL.",
     },
     "Use it": {

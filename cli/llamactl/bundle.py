@@ -99,7 +99,20 @@ def _objects(reader: Reader, seen: checkup.Checkup, name: str) -> list[Object]:
     volume = reader.read(lambda: kube.find(CLAIMS, str(claim))) if claim else None
     found += [{"kind": CLAIMS.kind, **volume}] if volume else []
     pods = [{"kind": PODS.kind, **pod} for pod in (*seen.pods, *seen.job_pods)]
-    return [*found, *pods]
+    return [_short(each) for each in (*found, *pods)]
+
+
+def _short(value: Any) -> Any:
+    """Without the guard's source, which each template repeats."""
+    if isinstance(value, Mapping):
+        mark = (
+            f"<llama_guard.py, {len(value[labels.GUARD])} characters>"
+            if labels.GUARD in value
+            else ""
+        )
+        shortened = {key: _short(each) for key, each in value.items()}
+        return shortened | ({labels.GUARD: mark} if mark else {})
+    return [_short(each) for each in value] if isinstance(value, list) else value
 
 
 def _kinds(reader: Reader, resource: Resource, selector: str) -> list[Object]:

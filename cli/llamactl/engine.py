@@ -150,7 +150,8 @@ def _refused(target: Target, status: int, body: bytes) -> EngineError:
     if status == 401:
         return EngineError(
             f"the server of {target.name} does not accept the key of its Secret (401)",
-            fix="The Secret changed after the server started; restart the server's pod",
+            fix="A key that changed counts within two minutes. A server from before keys could change "
+            "while it runs must restart",
             next=target.kube.settings.kubectl("delete", "pod", target.pod),
         )
     try:

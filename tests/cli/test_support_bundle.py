@@ -12,6 +12,7 @@ from urllib.parse import quote
 import pytest
 import yaml
 
+from llama_operator.api import labels
 from llamactl.redact import MARK, Redactor
 from tests.cli.conftest import DEPLOYMENTS, PODS, SECRETS, WEIGHTS, Run
 from tests.cli.fake_api import Answer, Fake, status
@@ -83,6 +84,7 @@ def cluster(api: Fake) -> Fake:
                 {"name": "X", "valueFrom": {"secretKeyRef": {"name": "my-llama-api-key", "key": "default"}}}],
     }]  # fmt: skip
     server["status"]["containerStatuses"][0] |= {"name": "server", "restartCount": 1}
+    server["metadata"]["annotations"] = {labels.GUARD: "def guard(): ..."}
     api.put(f"{PODS}/my-llama-0", server)
     api.put(f"{SECRETS}/my-llama-api-key", secret(KEY))
     api.put(f"{SECRETS}/meta-url", secret(SIGNED, "url"))
@@ -114,6 +116,12 @@ def test_no_planted_secret_is_in_it(llamactl: Run, cluster: Fake, tmp_path: Path
     whole = "\n".join(f"{name}\n{text}" for name, text in files.items())
     assert [each for each in PLANTED if each in whole] == []
     assert MARK in whole
+
+
+def test_the_guards_source_is_not_repeated(llamactl: Run, cluster: Fake, tmp_path: Path) -> None:
+    files = bundle(llamactl, tmp_path / "b.tar.gz")
+    (server,) = [text for name, text in files.items() if name.endswith("pod-my-llama-0.yaml")]
+    assert "llamactl.dev/guard: <llama_guard.py, 16 characters>" in server
 
 
 def test_what_is_needed_is_in_it(llamactl: Run, cluster: Fake, tmp_path: Path) -> None:

@@ -126,6 +126,8 @@ RULES = [
             "LD_PRELOAD",
             "LD_LIBRARY_PATH",
             "PYTHONPATH",
+            "LLAMA_GUARD_KEYS",
+            "SAGEMAKER_MODEL_PATH",
         )
     ),
     Refusal(

@@ -22,6 +22,7 @@ from llama_operator.reconcile import (
 from llama_operator.reconcile.actions import Action, Failure
 from llama_operator.reconcile.apply import Applier
 from llama_operator.reconcile.ownership import index
+from llama_operator.reconcile.packed import Squeezer
 from llama_operator.reconcile.snapshot import (
     DeploymentView,
     SecretView,
@@ -51,7 +52,10 @@ FETCHED = {**ACCESSIBLE, "digest": DIGEST}
 
 
 def _as_cached(children: list[Object]) -> list[Object]:
-    return [revisions.slim(obj) if obj["kind"] == revisions.KIND else obj for obj in children]
+    squeeze = Squeezer()
+    return [
+        revisions.slim(obj, squeeze) if obj["kind"] == revisions.KIND else obj for obj in children
+    ]
 
 
 class Simulation:

@@ -31,6 +31,11 @@ VOLUME: Final = "llamactl.dev/volume"
 # Annotation: hash of what was last applied, so that an unchanged object costs no request.
 INTENT_HASH: Final = "llamactl.dev/intent-hash"
 
+# Annotation of a server's pods: the source of the API key guard, which they mount.
+GUARD: Final = "llamactl.dev/guard"
+# On pods: when their keys were last changed, since a kubelet looks at a pod that changes at once.
+KEYS_CHANGED: Final = "llamactl.dev/keys-changed"
+
 # Annotation of a LlamaWeights: a time (RFC 3339) from which on its copy is to be read again, once.
 VERIFY_AT: Final = "llamactl.dev/verify-at"
 

@@ -62,7 +62,8 @@ RESERVED_ENV: Final[tuple[str, ...]] = (
     "VLLM_PLUGINS",
     "VLLM_ALLOW_INSECURE_SERIALIZATION",
 )
-RESERVED_ENV_PREFIXES: Final[tuple[str, ...]] = ("LD_", "PYTHON")
+# SAGEMAKER_ names a file that vLLM's hosting package loads.
+RESERVED_ENV_PREFIXES: Final[tuple[str, ...]] = ("LD_", "PYTHON", "LLAMA_GUARD_", "SAGEMAKER_")
 
 _SHORT = re.compile(SHORT_PATTERN)
 

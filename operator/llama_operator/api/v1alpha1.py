@@ -134,8 +134,8 @@ class AuthSpec(Model):
     secret_name: str | None = Field(
         default=None,
         description=(
-            "Secret whose entry `default` is the API key. Auto: <name>-api-key, made once with the "
-            "entry default."
+            "Secret every entry of which is an API key; an entry's name is the label of its metrics. "
+            "Auto: <name>-api-key, made once with the entry default."
         ),
         max_length=253,
         pattern=NAME_PATTERN,

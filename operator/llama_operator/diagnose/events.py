@@ -19,7 +19,12 @@ Object = dict[str, Any]
 Event = dict[str, Any]
 # The events about objects that wait, by the UID of the object.
 Events = Mapping[str, Sequence[Event]]
-
+# The kubelet's words for a volume whose Secret is not there.
+_SECRET = re.compile(r'\bsecret "([^"]+)" not found')
+_MISSING = (
+    "The pod waits for Secret {0}, which is not there. Make it (kubectl create secret generic {0} "
+    "--from-literal=default=KEY), or correct spec.auth.secretName."
+)
 LIMIT = 400
 NONE: Events = MappingProxyType({})
 # What keeps a pod from coming to be, in the words of the kubelet and of the controllers.
@@ -96,6 +101,8 @@ def cause(events: Iterable[Event]) -> Cause | None:
     if reason == "FailedCreate":
         return refused(text)
     said = clip(still(text), LIMIT)
+    if missing := _SECRET.search(said):
+        return Cause("SecretMissing", _MISSING.format(missing[1]), evidence=said)
     return Cause(reason, f"Kubernetes says: {said}", evidence=said)
 
 

@@ -101,7 +101,8 @@ class Caches:
 def _kept(resource: Resource) -> dict[str, Any]:
     """How a cache keeps children of a kind: revisions packed in their own way, others whole."""
     if resource == resources.REVISIONS:
-        shape, copies = _small(revisions.slim), revisions.copies_of
+        squeeze = packed.Squeezer()
+        shape, copies = _small(lambda obj: revisions.slim(obj, squeeze)), revisions.copies_of
     else:
         shape, copies = packed.Packing(), packed.copies_of
     return {"transform": shape, "indexes": {"owner": _owner_uids, "copy": copies}}

@@ -20,9 +20,9 @@ from llama_operator.reconcile.actions import (
 )
 from llama_operator.reconcile.copies import copy_of, weights_condition
 from llama_operator.reconcile.ownership import converge, prune
-from llama_operator.reconcile.snapshot import FOLLOW_SECONDS, DeploymentView, Object
+from llama_operator.reconcile.snapshot import FOLLOW_SECONDS, DeploymentView, Object, SecretView
 from llama_operator.render import render, secret
-from llama_operator.render.inputs import Serving
+from llama_operator.render.inputs import Owner, Serving
 from llama_operator.render.weights import weights
 
 # Secrets are never watched (that needs the right to list them), so a missing one is asked for again.
@@ -121,39 +121,42 @@ def _reserved(view: DeploymentView) -> Condition | None:
 
 
 def _blocked(view: DeploymentView) -> tuple[str, str] | None:
-    key, spec = view.key, view.spec
+    key, named = view.key, view.spec.auth.secret_name
     if key is None:
         return None
-    if spec.auth.secret_name:
-        return _user_key_problem(key.exists, key.entries, key.name)
-    if key.exists and view.owner.uid not in key.owner_uids:
-        if view.owner.name in key.owner_names:
-            return "ObjectNotOwned", (
-                f"Secret {key.name} belongs to a deleted LlamaDeployment of the same name; its "
-                "removal is waited for"
-            )
-        return (
-            "ObjectNotOwned",
-            f"Secret {key.name} exists and is not ours; remove it, or name it in spec.auth.secretName to use it",
+    if not key.exists:
+        return _no_secret(key.name) if named else None
+    foreign = None if named else _not_ours(view.owner, key)
+    return foreign or (None if key.entries else _no_entry(view.owner, key.name))
+
+
+def _no_secret(name: str) -> tuple[str, str]:
+    fix = f"make it: kubectl create secret generic {name} --from-literal={secret.ENTRY}=KEY"
+    return "SecretMissing", f"spec.auth.secretName: there is no Secret {name!r}; {fix}"
+
+
+def _no_entry(owner: Owner, name: str) -> tuple[str, str]:
+    fix = f"make one: llamactl key rotate {owner.name} -n {owner.namespace}"
+    return "SecretMissing", f"Secret {name!r} has no entry, and each entry is a key; {fix}"
+
+
+def _not_ours(owner: Owner, key: SecretView) -> tuple[str, str] | None:
+    if owner.uid in key.owner_uids:
+        return None
+    if owner.name in key.owner_names:
+        return "ObjectNotOwned", (
+            f"Secret {key.name} belongs to a deleted LlamaDeployment of the same name; its "
+            "removal is waited for"
         )
-    return None
+    return (
+        "ObjectNotOwned",
+        f"Secret {key.name} exists and is not ours; remove it, or name it in spec.auth.secretName to use it",
+    )
 
 
 def _poll_seconds(view: DeploymentView) -> float:
     left_over = view.key is not None and view.owner.name in view.key.owner_names
     return LEFTOVER_RETRY_SECONDS if left_over else SECRET_POLL_SECONDS
-
-
-def _user_key_problem(exists: bool, entries: frozenset[str], name: str) -> tuple[str, str] | None:
-    if not exists:
-        fix = f"make it: kubectl create secret generic {name} --from-literal={secret.ENTRY}=KEY"
-        return "SecretMissing", f"spec.auth.secretName: there is no Secret {name!r}; {fix}"
-    if secret.ENTRY not in entries:
-        return (
-            "SecretMissing",
-            f"spec.auth.secretName: Secret {name!r} has no entry {secret.ENTRY!r}; add it",
-        )
-    return None
 
 
 def _make_weights(view: DeploymentView, judgement: planning.Judgement) -> list[Action]:

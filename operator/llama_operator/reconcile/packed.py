@@ -1,7 +1,8 @@
 """Children as the caches keep them: packed, for they are read only when their owner is reconciled.
 
-As dictionaries the Deployments of ten thousand LlamaDeployments take a quarter of a gigabyte (25 KB
-each of 4 KB of JSON), packed a tenth of that; packing and unpacking cost a tenth of a millisecond.
+As dictionaries the Deployments of ten thousand LlamaDeployments take half a gigabyte: 16 KB of JSON
+each, two thirds of it the guard's source. But they are alike, so the first one of a kind is the
+dictionary (of zlib) of all that follow, which then take 0.6 KB and a twentieth of a millisecond.
 """
 
 from __future__ import annotations
@@ -18,8 +19,27 @@ Object = dict[str, Any]
 _WHOLE, _COPIES = "whole", "copies"
 # What is asked of an object without reading it: which it is, whose, and whether it goes.
 _META = ("name", "namespace", "uid", "resourceVersion", "ownerReferences", "deletionTimestamp")
-# Higher levels save a few percent of the bytes for twice the time.
+# Higher levels save a few hundred bytes for three times the time.
 _LEVEL = 1
+# What was squeezed, and the text that it is told apart from.
+Squeezed = tuple[bytes, bytes]
+
+
+class Squeezer:
+    """Any JSON values in fewer bytes; the first one is the pattern of the others."""
+
+    def __init__(self) -> None:
+        self._pattern = b""
+        self._primed = zlib.compressobj(_LEVEL)
+
+    def __call__(self, value: Any) -> Squeezed:
+        """The value in fewer bytes; `restored` brings it back."""
+        text = json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+        if not self._pattern:
+            self._pattern = text
+            self._primed = zlib.compressobj(_LEVEL, zdict=text)
+        squeeze = self._primed.copy()
+        return squeeze.compress(text) + squeeze.flush(), self._pattern
 
 
 class Packing:
@@ -27,6 +47,7 @@ class Packing:
 
     def __init__(self) -> None:
         self._compact = Compact()
+        self._squeeze = Squeezer()
 
     def __call__(self, obj: Object) -> Object:
         """The object in fewer bytes; `unpacked` brings it back without its managedFields."""
@@ -34,7 +55,7 @@ class Packing:
         meta = {name: obj["metadata"][name] for name in _META if name in obj["metadata"]}
         return {
             **self._compact({"kind": obj["kind"], "metadata": meta}),
-            _WHOLE: squeezed(obj),
+            _WHOLE: self._squeeze(obj),
             _COPIES: mounts.of_server(obj),
         }
 
@@ -44,15 +65,10 @@ def unpacked(obj: Object) -> Object:
     return dict(restored(obj[_WHOLE])) if _WHOLE in obj else obj
 
 
-def squeezed(value: Any) -> bytes:
-    """Any JSON value in fewer bytes."""
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-    return zlib.compress(text.encode(), _LEVEL)
-
-
-def restored(data: bytes) -> Any:
+def restored(squeezed: Squeezed) -> Any:
     """What was squeezed; raises zlib.error or ValueError for anything else."""
-    return json.loads(zlib.decompress(data))
+    data, pattern = squeezed
+    return json.loads(zlib.decompressobj(zdict=pattern).decompress(data))
 
 
 def copies_of(obj: Object) -> list[str]:

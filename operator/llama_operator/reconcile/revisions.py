@@ -104,7 +104,7 @@ def _of(view: DeploymentView) -> list[Object]:
 # -- in the cache ---------------------------------------------------------------------------------
 
 
-def slim(obj: Object) -> Object:
+def slim(obj: Object, squeeze: packed.Squeezer) -> Object:
     """As the cache keeps it: content packed, since it is read only when a spec is reconciled.
 
     Ten thousand templates as dictionaries would take half a gigabyte.
@@ -118,7 +118,7 @@ def slim(obj: Object) -> Object:
         "kind": KIND,
         "metadata": meta,
         "revision": obj.get("revision", 0),
-        _PACKED: packed.squeezed(data),
+        _PACKED: squeeze(data),
         _COPIES: mounts.of_server(server),
         _STAMP: stamp(template),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llama_operator.api.wire import as_dict
-from llama_operator.render import outward, secret
+from llama_operator.render import guarding, outward
 from llama_operator.render.inputs import Object, Serving
 
 CACHE_DIR = "/cache"
@@ -15,13 +15,17 @@ def server_env(serving: Serving) -> list[Object]:
     A name stands once: server-side apply refuses a list of two entries with one key.
     """
     settings = serving.settings
-    own = [*_common(), *_key(serving), *outward.proxy_env(settings)]
+    own = [*_common(), *outward.proxy_env(settings)]
     own += outward.ca_env(settings.ca_bundle, "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
     if serving.spec.engine.device == "cpu":
         own += _cpu(serving)
     user = [as_dict(entry) for entry in serving.spec.engine.env]
     theirs = {entry["name"] for entry in user}
-    return [entry for entry in own if entry["name"] not in theirs] + user
+    kept = [entry for entry in own if entry["name"] not in theirs] + user
+    # Never theirs: a CRD of another version may have let them through.
+    ours = guarding.env(serving)
+    closed = {entry["name"] for entry in ours}
+    return ours + [entry for entry in kept if entry["name"] not in closed]
 
 
 def _common() -> list[Object]:
@@ -35,13 +39,6 @@ def _common() -> list[Object]:
         "VLLM_NO_USAGE_STATS": "1",
     }
     return [{"name": name, "value": value} for name, value in values.items()]
-
-
-def _key(serving: Serving) -> list[Object]:
-    if serving.spec.auth.mode != "APIKey":
-        return []
-    reference = {"name": secret.secret_name(serving.owner.name, serving.spec), "key": secret.ENTRY}
-    return [{"name": "VLLM_API_KEY", "valueFrom": {"secretKeyRef": reference}}]
 
 
 def _cpu(serving: Serving) -> list[Object]:

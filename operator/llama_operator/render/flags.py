@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from llama_operator.api.quantity import parse_duration
+from llama_operator.guard import MIDDLEWARE
 
 if TYPE_CHECKING:  # llamactl renders the flags of a plan without the typed models
     from llama_operator.planner.plan import Plan
@@ -87,7 +88,10 @@ def server_args(serving: Serving, model_dir: str) -> list[str]:
     ]
     if spec.engine.enforce_eager:
         args.append("--enforce-eager")
-    return args + _version_args(serving) + list(spec.engine.args)
+    # The guard stands before all routes; a `--middleware` of the user's, which is refused, would
+    # stand before the guard.
+    guard = f"--middleware={MIDDLEWARE}"
+    return [*args, *_version_args(serving), guard, *spec.engine.args]
 
 
 def _version_args(serving: Serving) -> list[str]:

@@ -28,7 +28,7 @@ def service(serving: Serving) -> Object:
 def network_policy(serving: Serving) -> Object:
     """Lets in the own namespace, the operator and Prometheus, or whom the user names.
 
-    vLLM's API key does not guard all of its routes, so who may connect matters.
+    The guard asks for a key whoever connects; health and metrics answer without one.
     """
     port = {"port": container_port(serving), "protocol": "TCP"}
     return {

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from llama_operator.api import labels
 from llama_operator.api.quantity import format_bytes
-from llama_operator.render import env, flags, outward, probes, resources
+from llama_operator.render import env, flags, guarding, outward, probes, resources
 from llama_operator.render.inputs import Object, Serving
 from llama_operator.render.meta import child_labels, digest
 
@@ -31,8 +31,7 @@ def template(serving: Serving) -> Object:
     user = serving.spec.pod_metadata
     own = {**child_labels(serving.owner, labels.SERVER), labels.VOLUME: _volume(serving)}
     meta: Object = {"labels": {**user.labels, **own}}
-    if user.annotations:
-        meta["annotations"] = dict(user.annotations)
+    meta["annotations"] = {**user.annotations, **guarding.carried()}
     return {"metadata": meta, "spec": _pod_spec(serving)}
 
 
@@ -110,6 +109,7 @@ def _mounts(serving: Serving) -> list[Object]:
         {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - an emptyDir of the pod's own
         {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108
         {"name": "cache", "mountPath": env.CACHE_DIR},
+        *guarding.mounts(serving),
         *outward.ca_mounts(serving.settings.ca_bundle),
     ]
 
@@ -122,6 +122,7 @@ def _volumes(serving: Serving) -> list[Object]:
         {"name": "tmp", "emptyDir": {}},
         {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": shm}},
         {"name": "cache", "emptyDir": {}},
+        *guarding.volumes(serving),
         *outward.ca_volumes(serving.settings.ca_bundle),
     ]
 

@@ -1,4 +1,7 @@
-"""The Secret with the API key: made once, never rewritten, never read back into an object."""
+"""The Secret with the API keys: made once, never rewritten, never read back into an object.
+
+Every entry is a key. Servers made before the guard know the entry `default` alone.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 from typing import Any
 
-from llama_operator.diagnose import pods
+from llama_operator.diagnose import events, pods
 from llama_operator.diagnose.words import same_but_for_numbers
 
 Object = dict[str, Any]
@@ -55,6 +55,17 @@ def test_a_missing_secret() -> None:
     assert found is not None
     assert found.reason == "SecretMissing"
     assert 'secret "k" not found' in found.message
+
+
+def test_a_volume_whose_secret_is_missing() -> None:
+    words = 'MountVolume.SetUp failed for volume "api-keys" : secret "web-api-key" not found'
+    found = events.cause([{"reason": "FailedMount", "message": words}])
+    assert found is not None
+    assert found.reason == "SecretMissing"
+    assert "kubectl create secret generic web-api-key" in found.message
+    other = events.cause([{"reason": "FailedMount", "message": words.replace("secret ", "claim ")}])
+    assert other is not None
+    assert other.reason == "FailedMount"
 
 
 def test_out_of_memory_is_not_called_a_crash() -> None:

@@ -131,7 +131,7 @@ def test_an_unknown_repository_waits_for_its_shape_and_fetches() -> None:
     ("key", "words"),
     [
         (SecretView("mine"), "there is no Secret 'mine'"),
-        (SecretView("mine", True, frozenset({"other"})), "has no entry 'default'"),
+        (SecretView("mine", True), "llamactl key rotate web -n default"),
     ],
 )
 def test_a_named_key_that_is_missing_blocks_and_is_asked_for_again(
@@ -143,6 +143,19 @@ def test_a_named_key_that_is_missing_blocks_and_is_asked_for_again(
     assert words in decision.blocked[1]
     assert decision.actions == []
     assert decision.requeue_after
+
+
+def test_an_entry_of_any_name_is_a_key() -> None:
+    key = SecretView("mine", True, frozenset({"team-a"}))
+    assert decide(deployment_view(deployment(auth={"secretName": "mine"}), key=key)).blocked is None
+
+
+def test_our_own_secret_without_an_entry_is_told_of() -> None:
+    emptied = SecretView("web-api-key", True, frozenset(), frozenset({"uid-web"}))
+    blocked = decide(deployment_view(key=emptied)).blocked
+    assert blocked is not None
+    assert blocked[0] == "SecretMissing"
+    assert "'web-api-key' has no entry" in blocked[1]
 
 
 def test_a_strangers_secret_is_not_used_as_the_key() -> None:

@@ -23,6 +23,7 @@ from llama_operator.planner.plan import Plan
 from llama_operator.reconcile import decide_weights, revisions
 from llama_operator.reconcile.actions import Apply, Delete
 from llama_operator.reconcile.decide import Decision, decide
+from llama_operator.reconcile.packed import Squeezer
 from llama_operator.reconcile.snapshot import DeploymentView, SecretView
 from llama_operator.render import pod
 
@@ -42,7 +43,10 @@ def applied(decision: Decision) -> list[Object]:
 
 
 def cached(objects: list[Object]) -> list[Object]:
-    return [revisions.slim(obj) if obj["kind"] == revisions.KIND else obj for obj in objects]
+    squeeze = Squeezer()
+    return [
+        revisions.slim(obj, squeeze) if obj["kind"] == revisions.KIND else obj for obj in objects
+    ]
 
 
 def made(**change: Any) -> list[Object]:
@@ -167,7 +171,7 @@ def test_a_revision_of_another_version_is_not_believed() -> None:
     spoilt: list[Object] = [{}, {"plan": {}}, {"plan": 7, "template": {}}]
     for spoil in spoilt:
         (kept, *_) = applied(decide(seen()))
-        odd = revisions.slim({**kept, "data": spoil})
+        odd = revisions.slim({**kept, "data": spoil}, Squeezer())
         assert revisions.find(seen([odd]), odd["metadata"]["name"]) is None
 
 

@@ -112,16 +112,6 @@ def test_the_users_arguments_come_last() -> None:
     assert flags.server_args(serving(engine={"args": ["--seed=7"]}), "/m")[-1] == "--seed=7"
 
 
-def test_the_key_is_a_reference_and_never_a_value() -> None:
-    entry = next(e for e in engine()["env"] if e["name"] == "VLLM_API_KEY")
-    assert entry["valueFrom"]["secretKeyRef"] == {"name": "web-api-key", "key": "default"}
-    named = next(
-        e for e in engine(auth={"secretName": "mine"})["env"] if e["name"] == "VLLM_API_KEY"
-    )
-    assert named["valueFrom"]["secretKeyRef"]["name"] == "mine"
-    assert not [e for e in engine(auth={"mode": "None"})["env"] if e["name"] == "VLLM_API_KEY"]
-
-
 def test_gpus_are_limits_and_their_taint_is_tolerated() -> None:
     pod = by_kind(gpu={"count": 4})["Deployment"]["spec"]["template"]["spec"]
     assert pod["containers"][0]["resources"]["limits"] == {"nvidia.com/gpu": "4"}

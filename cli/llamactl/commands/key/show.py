@@ -12,19 +12,21 @@ from llamactl.command import Command
     cls=Command,
     examples=[
         "llamactl key show my-llama",
+        "llamactl key show my-llama --entry team-a",
     ],
 )
 @options.name_argument
+@click.option("--entry", default="", help="Which key. Default: default, else the first one.")
 @options.cluster
-def command(name: str) -> None:
+def command(name: str, entry: str) -> None:
     """Print the API key of deployment NAME; stderr says which Secret it is from.
 
-    It is what the Secret holds: servers that started before a rotation still ask for the old one.
+    It is what the Secret holds: servers take up a change within two minutes.
     """
     from llamactl import apikey
     from llamactl.kube import open_cluster
 
     kube = open_cluster()
-    found = apikey.read(kube, kube.deployment(name))
+    found = apikey.read(kube, kube.deployment(name), entry)
     output.talk(f"Secret {found.secret}, entry {found.entry}:")
     output.data(found.key)

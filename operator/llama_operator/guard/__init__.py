@@ -1,0 +1,22 @@
+"""The API key guard: a file that runs inside the engine, and how it gets there.
+
+The operator never imports the file; it writes its text into the template of the pods, so that a
+newer operator changes the guard of no server that runs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+MODULE: Final = "llama_guard"
+SOURCE: Final = Path(__file__).with_name(f"{MODULE}.py").read_text()
+
+# Of `vllm serve --middleware`.
+MIDDLEWARE: Final = f"{MODULE}.Guard"
+# Where the engine finds the file, and where the keys are.
+CODE_DIR: Final = "/etc/llama-guard"
+KEYS_DIR: Final = "/etc/llama-guard-keys"
+# The guard's own setting: a directory with keys, or that none is asked for.
+KEYS_VARIABLE: Final = "LLAMA_GUARD_KEYS"
+NO_KEYS: Final = "none"

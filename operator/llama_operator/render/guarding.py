@@ -1,0 +1,49 @@
+"""The guard in a server's pod: its code from the pod's own annotation, its keys from the Secret.
+
+The code travels in the template, so it is kept with the revision, needs no object of its own and
+no right to make one. The Secret is a volume: the kubelet brings a new key to a server that runs.
+"""
+
+from __future__ import annotations
+
+from llama_operator import guard
+from llama_operator.api import labels
+from llama_operator.render import secret
+from llama_operator.render.inputs import Object, Serving
+
+_CODE, _KEYS = "guard", "api-keys"
+
+
+def carried() -> dict[str, str]:
+    """Annotations: the guard's source."""
+    return {labels.GUARD: guard.SOURCE}
+
+
+def env(serving: Serving) -> list[Object]:
+    """Where Python finds the guard, and where the guard finds keys."""
+    keys = guard.KEYS_DIR if _asks(serving) else guard.NO_KEYS
+    return [
+        {"name": "PYTHONPATH", "value": guard.CODE_DIR},
+        {"name": guard.KEYS_VARIABLE, "value": keys},
+    ]
+
+
+def mounts(serving: Serving) -> list[Object]:
+    """Both directories, read-only."""
+    paths = {_CODE: guard.CODE_DIR, **({_KEYS: guard.KEYS_DIR} if _asks(serving) else {})}
+    return [{"name": name, "mountPath": path, "readOnly": True} for name, path in paths.items()]
+
+
+def volumes(serving: Serving) -> list[Object]:
+    """The annotation as a file, and the Secret; without the Secret the pod waits for it."""
+    source = {"fieldPath": f"metadata.annotations['{labels.GUARD}']"}
+    item = {"path": f"{guard.MODULE}.py", "fieldRef": source}
+    found: list[Object] = [{"name": _CODE, "downwardAPI": {"items": [item]}}]
+    if _asks(serving):
+        name = secret.secret_name(serving.owner.name, serving.spec)
+        found.append({"name": _KEYS, "secret": {"secretName": name}})
+    return found
+
+
+def _asks(serving: Serving) -> bool:
+    return serving.spec.auth.mode == "APIKey"
