@@ -129,6 +129,10 @@ bench-weights: setup  ## Fetch and convert against loopback, disk, hash, `hf dow
 bench-operator: prepare  ## 100, 1,000 and 10,000 deployments on a real API server: speed, writes, memory
 	@$(PY) -m tests.bench.operator $(BENCH_ARGS)
 
+.PHONY: bench-guard
+bench-guard: setup  ## What the API key guard costs: real vLLM with and without it, by turns
+	@$(PY) -m tests.bench.guard $(BENCH_ARGS)
+
 .PHONY: clean
 clean: cluster-down  ## Remove the virtual environment and local state (the cache stays)
 	@rm -rf $(VENV) $(DOCS) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

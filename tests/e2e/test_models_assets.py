@@ -6,14 +6,16 @@ the model are to blame or the operator is.
 
 from __future__ import annotations
 
+import json
 import os
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from openai import AuthenticationError, OpenAI
 from tests.support.models import QUESTION, smollm2, tiny
-from tests.support.vllm_cpu import Server, ServerError, serve
+from tests.support.vllm_cpu import Server, ServerError, routes, serve
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 
@@ -64,6 +66,19 @@ def test_its_chat_template_renders(two_ranks: Server) -> None:
 def test_a_key_is_needed(two_ranks: Server) -> None:
     with pytest.raises(AuthenticationError):
         client(two_ranks, key="wrong").models.list()
+
+
+def test_the_routes_that_tests_of_the_guard_know_are_vllms(two_ranks: Server) -> None:
+    with urllib.request.urlopen(f"http://127.0.0.1:{two_ranks.port}/openapi.json") as answer:
+        paths = json.load(answer)["paths"]
+    served = {(method.upper(), path) for path, methods in paths.items() for method in methods}
+    assert len(served) > 20
+    assert served <= set(routes.committed())
+
+
+@pytest.mark.slow
+def test_they_are_all_that_vllm_can_have() -> None:
+    assert routes.actual() == routes.FILE.read_text(), "python -m tests.support.vllm_cpu.routes"
 
 
 def test_heads_that_do_not_divide_end_the_start_with_vllms_own_words() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import openai
 import pytest
 import yaml
+from tests.e2e import guarded
 from tests.e2e.command import llamactl
 from tests.e2e.conftest import NAMESPACE, SMOLLM2, TINY
 from tests.support.cluster import ClusterError
@@ -45,6 +46,8 @@ def test_a_real_model_answers_and_leaves_nothing_but_its_weights(stack: Stack) -
         assert "Paris" in ask(port, key, SMOLLM2, QUESTION)
         with pytest.raises(openai.AuthenticationError):
             ask(port, "sk-wrong", SMOLLM2, QUESTION)
+        guarded.closed_but_for_health_metrics_and_version(port)
+        guarded.rotates_without_a_restart(stack, "smollm2", port)
     observed = stack.get("llama", "smollm2", NAMESPACE)["status"]["observed"]
     assert observed["vllmVersion"].startswith("0.32.0")
     told = llamactl(stack, "complete", "smollm2", "San Francisco is a", "--max-tokens", "8")
