@@ -80,8 +80,8 @@ def scope(
 ) -> Message:
     """What a server hands to its application."""
     raw = [(name.encode(), value.encode("latin-1")) for name, value in headers]
-    kind = "websocket" if method == "WEBSOCKET" else "http"
-    return {"type": kind, "method": method, "path": path, "headers": raw, **more}
+    kind = {"type": "http", "method": method} if method != "WEBSOCKET" else {"type": "websocket"}
+    return {**kind, "path": path, "headers": raw, **more}
 
 
 async def ask(app: App, request: Message) -> list[Message]:

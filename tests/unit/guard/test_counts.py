@@ -127,6 +127,8 @@ def test_with_several_servers_in_one_pod_the_counts_are_of_all(tmp_path: Path) -
 import llama_guard, prometheus_client as p
 from prometheus_client import multiprocess
 llama_guard.REQUESTS.labels("default", 200).inc()
+llama_guard.ENTRIES.set(3)
+llama_guard.STALE.set(1)
 r = p.CollectorRegistry(); multiprocess.MultiProcessCollector(r)
 print(p.generate_latest(r).decode())
 """
@@ -140,4 +142,6 @@ print(p.generate_latest(r).decode())
         done = subprocess.run(
             [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
         )
-    assert 'llama_guard_requests_total{code="200",key="default"} 2.0' in done.stdout
+    told = done.stdout.splitlines()
+    assert 'llama_guard_requests_total{code="200",key="default"} 2.0' in told
+    assert {"llama_guard_keys 3.0", "llama_guard_keys_stale 1.0"} <= set(told)

@@ -174,7 +174,9 @@ async def test_a_root_path_is_read_as_the_router_reads_it(guarded: Any, engine: 
     ] == 401
     await ask(guarded, scope("GET", "/llm/v1/models", [BEARER], root_path="/llm"))
     assert len(engine.seen) == 1
-    # The router looks for /invocations here, and for /llmx where the root path is no parent.
+    await ask(guarded, scope("GET", "/health", root_path="/heal"))
+    assert len(engine.seen) == 2, "no parent of the path"
+    # The router looks for /invocations here.
     for path in ("/health/invocations", "/healthinvocations"):
         answer = await ask(guarded, scope("POST", path, [BEARER], root_path="/health"))
         assert answer[0]["status"] == 404
