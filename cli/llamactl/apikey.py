@@ -248,8 +248,10 @@ def _follow(kube: Kube, name: str, *, restart: bool) -> None:
 
 def _wake(kube: Kube, pods: list[Object]) -> None:
     """A kubelet mounts a pod's volumes anew as soon as the pod changes; without the right it waits."""
+    # To the microsecond, or the second change of a second would be none.
+    moment = datetime.now(UTC).isoformat()
     for pod in pods:
-        body = {"metadata": {"annotations": {labels.KEYS_CHANGED: keyentries.clock(now())}}}
+        body = {"metadata": {"annotations": {labels.KEYS_CHANGED: moment}}}
         try:
             kube.patch(PODS, view.name_of(pod), body)
         except CliError:

@@ -106,6 +106,10 @@ def test_rotate_puts_a_new_key_beside_the_old_one(
     assert "restart one" not in result.stderr.lower()
     # The pod is touched so that its kubelet looks at once, and nothing else.
     assert writes(api) == [OWN, f"{PODS}/my-llama-0"]
+    touched = api.objects[f"{PODS}/my-llama-0"]["metadata"]["annotations"][labels.KEYS_CHANGED]
+    llamactl("key", "revoke", "my-llama", old)
+    again = api.objects[f"{PODS}/my-llama-0"]["metadata"]["annotations"][labels.KEYS_CHANGED]
+    assert again != touched, "no change of the pod is no news to its kubelet"
 
 
 def test_what_it_writes_is_what_the_guard_reads(llamactl: Run, api: Fake, tmp_path: Path) -> None:
