@@ -36,3 +36,20 @@ def test_every_metric_is_documented_and_no_other() -> None:
     }
     known = ours | of_jobs | of_guard
     assert {name for row in rows for name in re.findall(r"`([a-z_]+)`", row)} == known
+
+
+# What is a word of the code, a name of an object, or a kind of the API server's.
+LABELS = {
+    *("namespace", "name", "state", "cause", "phase", "version", "controller", "result", "verb"),
+    *("resource", "code", "type", "reason", "model", "gpu_product", "tensor_parallel", "dtype"),
+    "pipeline_parallel",
+}
+
+
+def test_labels_take_few_values() -> None:
+    """A label with a text, a pod or an address would make a series of each."""
+    rows = (PROJECT / "docs/metrics.md").read_text().splitlines()
+    named = {
+        label for row in rows if row.startswith("| `") for label in row.split("|")[2].split(",")
+    }
+    assert {label.strip() for label in named} - {""} <= LABELS

@@ -120,6 +120,11 @@ def _servers(objects: list[Object]) -> Iterator[Metric]:
         "1 for what is wrong with a deployment.",
         labels=(*_OBJECT, "cause"),
     )
+    start = GaugeMetricFamily(
+        "llama_operator_last_start_seconds",
+        "Seconds of the last start of a server that was read, by phase.",
+        labels=(*_OBJECT, "phase"),
+    )
     yield _state("deployment", objects)
     for obj in objects:
         labels, status = _labels(obj), obj.get("status", {})
@@ -130,17 +135,33 @@ def _servers(objects: list[Object]) -> Iterator[Metric]:
             numbers[name].add_metric(labels, value)
         if _status(obj, "Degraded") == "True":
             degraded.add_metric((*labels, _reason(obj, "Degraded")), 1)
-    yield from (info, *numbers.values(), degraded)
+        for phase, seconds in _phases(obj).items():
+            start.add_metric((*labels, phase), seconds)
+    yield from (info, *numbers.values(), degraded, start)
 
 
 _NUMBERS = {
     "plan_gpus": "GPUs of one replica.",
     "plan_kv_tokens": "Tokens that the KV cache of a replica is planned to hold.",
     "observed_kv_tokens": "Tokens that vLLM found room for, in the last start that was read.",
+    "plan_max_model_len": "Longest context that is planned, in tokens.",
+    "observed_max_model_len": "Longest context that vLLM serves, in tokens.",
+    "plan_max_num_seqs": "Sequences that a replica is planned to compute at once.",
     "replicas_wanted": "spec.replicas.",
     "replicas_ready": "Replicas that answer.",
     "ready": "1 while the condition Ready is True.",
 }
+
+
+# Numbers that stand in the status, or are not known.
+_TOLD = (
+    ("plan_gpus", "plan", "gpus"),
+    ("plan_kv_tokens", "plan", "kvTokens"),
+    ("observed_kv_tokens", "observed", "kvTokens"),
+    ("plan_max_model_len", "plan", "maxModelLen"),
+    ("observed_max_model_len", "observed", "maxModelLen"),
+    ("plan_max_num_seqs", "plan", "maxNumSeqs"),
+)
 
 
 def _values(obj: Object) -> dict[str, float]:
@@ -150,13 +171,17 @@ def _values(obj: Object) -> dict[str, float]:
         "replicas_ready": status.get("readyReplicas", 0),
         "ready": _status(obj, "Ready") == "True",
     }
-    paths = (
-        ("plan_gpus", "plan", "gpus"),
-        ("plan_kv_tokens", "plan", "kvTokens"),
-        ("observed_kv_tokens", "observed", "kvTokens"),
-    )
-    told = {name: status.get(part, {}).get(key) for name, part, key in paths}
+    told = {name: status.get(part, {}).get(key) for name, part, key in _TOLD}
     return found | {name: value for name, value in told.items() if value is not None}
+
+
+def _phases(obj: Object) -> dict[str, float]:
+    known = obj.get("status", {}).get("coldStart", {})
+    return {
+        name.removesuffix("Seconds"): value
+        for name, value in known.items()
+        if name.endswith("Seconds")
+    }
 
 
 def _layout(obj: Object, plan: Object) -> tuple[str, ...]:
@@ -180,6 +205,7 @@ _OF_COPIES = {
     "bytes": "Bytes of a copy: of all its files, once they are known.",
     "done_bytes": "Bytes that have come.",
     "bytes_per_second": "Speed of a fetch that runs.",
+    "eta_seconds": "Time left at that speed; not there while nothing comes.",
     "ready": "1 while the condition Ready is True.",
     "users": "Deployments that use the copy.",
     "url_expiry_timestamp_seconds": "When Meta's URL ends, in seconds since 1970.",
@@ -198,12 +224,17 @@ def _copy_values(obj: Object) -> dict[str, float]:
     if size:
         found |= {"bytes": size, "done_bytes": size if done else progress.get("bytesDone", 0)}
     if progress:
-        found["bytes_per_second"] = progress.get("bytesPerSecond", 0)
+        found |= _speed(progress.get("bytesPerSecond", 0), size - progress.get("bytesDone", 0))
     moments = {
         "url_expiry_timestamp_seconds": status.get("urlExpiresAt"),
         "verified_timestamp_seconds": status.get("lastVerifiedAt"),
     }
     return found | {name: _seconds(text) for name, text in moments.items() if text}
+
+
+def _speed(rate: float, left: float) -> dict[str, float]:
+    eta = {"eta_seconds": left / rate} if rate >= 1 and left > 0 else {}
+    return {"bytes_per_second": rate, **eta}
 
 
 def _seconds(text: str) -> float:

@@ -14,8 +14,8 @@ Object = dict[str, Any]
 
 
 class Listed:
-    def __init__(self, *objects: Object) -> None:
-        self._objects = list(objects)
+    def __init__(self, objects: list[Object]) -> None:
+        self._objects = objects
 
     def list(self) -> list[Object]:
         return self._objects
@@ -27,14 +27,15 @@ def condition(kind: str, status: str, reason: str) -> Object:
 
 PLAN = {
     "gpus": 8, "gpuProduct": "H100", "tensorParallel": 8, "pipelineParallel": 1,
-    "dtype": "bfloat16", "kvTokens": 1_419_760,
+    "dtype": "bfloat16", "kvTokens": 1_419_760, "maxModelLen": 131_072, "maxNumSeqs": 256,
 }  # fmt: skip
 SERVING = deployment(
     "good",
     status={
         "conditions": [condition("Ready", "True", "Serving")],
         "plan": PLAN,
-        "observed": {"kvTokens": 1_419_000},
+        "observed": {"kvTokens": 1_419_000, "maxModelLen": 131_072},
+        "coldStart": {"pod": "good-1", "scheduledSeconds": 2, "loadSeconds": 61},
         "readyReplicas": 2,
     },
     replicas=2,
@@ -71,7 +72,7 @@ THERE = weights(
 
 def scraped(*deployments: Object, copies: tuple[Object, ...] = ()) -> CollectorRegistry:
     registry = CollectorRegistry()
-    FleetCollector(Listed(*deployments), Listed(*copies), registry)
+    FleetCollector(Listed(list(deployments)), Listed(list(copies)), registry)
     return registry
 
 
@@ -112,8 +113,45 @@ def test_the_plan_is_told_where_there_is_one() -> None:
     assert value(found, "plan_info", "good", **layout) == 1
     assert value(found, "plan_kv_tokens", "good") == 1_419_760
     assert value(found, "observed_kv_tokens", "good") == 1_419_000
+    assert value(found, "plan_max_model_len", "good") == 131_072
+    assert value(found, "observed_max_model_len", "good") == 131_072
+    assert value(found, "plan_max_num_seqs", "good") == 256
     assert value(found, "plan_gpus", "bad") is None
     assert value(found, "observed_kv_tokens", "bad") is None
+
+
+def test_the_last_start_is_told_by_phase() -> None:
+    found = scraped(SERVING, BROKEN)
+    assert value(found, "last_start_seconds", "good", phase="scheduled") == 2
+    assert value(found, "last_start_seconds", "good", phase="load") == 61
+    assert value(found, "last_start_seconds", "good", phase="pod") is None
+    assert value(found, "last_start_seconds", "bad", phase="load") is None
+
+
+def test_nothing_stays_of_an_object_that_is_gone() -> None:
+    there: list[Object] = [SERVING, BROKEN]
+    copies: list[Object] = [COMING, THERE]
+    registry = CollectorRegistry()
+    FleetCollector(Listed(there), Listed(copies), registry)
+    assert named(registry) == {"good", "bad", "coming", "there"}
+    there.remove(BROKEN)
+    copies.remove(THERE)
+    assert named(registry) == {"good", "coming"}
+    assert value(registry, "deployments", state="CrashLooping") is None
+
+
+def named(registry: CollectorRegistry) -> set[str]:
+    samples = (sample for family in registry.collect() for sample in family.samples)
+    return {sample.labels["name"] for sample in samples if "name" in sample.labels}
+
+
+def test_time_left_is_told_only_while_bytes_come() -> None:
+    stands = {"bytes": 1000, "progress": {"bytesDone": 250, "bytesPerSecond": 0}}
+    found = scraped(copies=(COMING, THERE, weights("stands", status=stands)))
+    assert value(found, "weights_eta_seconds", "coming") == 15
+    assert value(found, "weights_eta_seconds", "there") is None
+    assert value(found, "weights_bytes_per_second", "stands") == 0
+    assert value(found, "weights_eta_seconds", "stands") is None
 
 
 def test_weights_on_their_way_and_there() -> None:
@@ -171,3 +209,20 @@ def test_only_a_pod_that_becomes_ready_counts() -> None:
     name = "llama_operator_cold_start_seconds"
     assert registry.get_sample_value(f"{name}_count", {"phase": "startup"}) == 1
     assert registry.get_sample_value(f"{name}_sum", {"phase": "startup"}) == 60
+
+
+def told(pod_name: str) -> Object:
+    return deployment(status={"coldStart": {"pod": pod_name, "loadSeconds": 7}})
+
+
+def test_what_vllm_tells_of_a_start_counts_once() -> None:
+    registry = CollectorRegistry()
+    starts = ColdStarts(registry)
+    starts.told("add", None, told("a"))  # it was told before we came
+    starts.told("update", told("a"), told("a"))
+    starts.told("update", told("a"), told("b"))
+    starts.told("delete", told("b"), None)
+    name = "llama_operator_cold_start_seconds"
+    assert registry.get_sample_value(f"{name}_count", {"phase": "load"}) == 1
+    assert registry.get_sample_value(f"{name}_sum", {"phase": "load"}) == 7
+    assert registry.get_sample_value(f"{name}_count", {"phase": "graphs"}) is None

@@ -6,6 +6,7 @@ from llama_operator.telemetry.dashboards.grafana import (
     Dashboard,
     Query,
     Row,
+    bars,
     heatmap,
     lines,
     quantiles,
@@ -62,6 +63,9 @@ _PLAN = Row(
             Query(each("llama_operator_plan_gpus", _BY), "GPUs of a replica"),
             Query(each("llama_operator_plan_kv_tokens", _BY), "KV tokens planned"),
             Query(each("llama_operator_observed_kv_tokens", _BY), "KV tokens found"),
+            Query(each("llama_operator_plan_max_model_len", _BY), "context planned"),
+            Query(each("llama_operator_observed_max_model_len", _BY), "context served"),
+            Query(each("llama_operator_plan_max_num_seqs", _BY), "sequences at once"),
             Query(each("llama_operator_plan_info", f"{_BY}, {_LAYOUT}")),
             height=5,
         ),
@@ -71,6 +75,14 @@ _PLAN = Row(
                 "max by (namespace, name, pod, num_gpu_blocks, block_size, cache_dtype, "
                 f"gpu_memory_utilization) (vllm:cache_config_info{{{OBJECT}}})"
             ),
+            width=12,
+            height=5,
+        ),
+        bars(
+            "Last start",
+            Query(each("llama_operator_last_start_seconds", f"{_BY}, phase"), "{{phase}}"),
+            unit="s",
+            width=12,
             height=5,
         ),
     ),

@@ -58,7 +58,7 @@ DASHBOARD = Dashboard(
                 lines("Speed", Query(each(f"{_W}_bytes_per_second"), _NAME), unit="Bps"),
                 lines(
                     "Time left",
-                    Query(f"{_LEFT} / ({each(f'{_W}_bytes_per_second')} > 0)", _NAME),
+                    Query(each(f"{_W}_eta_seconds"), _NAME),
                     unit="s",
                 ),
                 lines(
