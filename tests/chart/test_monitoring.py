@@ -89,6 +89,25 @@ def test_alerts_and_dashboards_are_taken_as_they_are(chart: Path) -> None:
     assert config_map["metadata"]["annotations"] == {"grafana_folder": "Llama"}
 
 
+def test_runbooks_are_where_the_release_says() -> None:
+    default, own = (
+        {
+            each["alert"]: each["annotations"]["runbook_url"]
+            for obj in rendered({"metrics": {"rules": values}}, *MONITORING)
+            if obj["kind"] == "PrometheusRule"
+            for group in obj["spec"]["groups"]
+            for each in group["rules"]
+            if "alert" in each
+        }
+        for values in ({}, {"runbookUrl": "https://wiki.example/llama/"})
+    )
+    assert len(own) == len(default) >= 12
+    assert default == {name: f"https://llamactl.dev/runbooks/{name}" for name in default}
+    assert own == {name: f"https://wiki.example/llama/{name}" for name in default}
+    with pytest.raises(Refused, match="runbookUrl"):
+        rendered({"metrics": {"rules": {"runbookUrl": "wiki"}}}, *MONITORING)
+
+
 def test_alerts_that_are_none_are_refused(chart: Path) -> None:
     (chart / "files/alerts/odd.yaml").write_text("rules: []\n")
     with pytest.raises(Refused, match=r"files/alerts/odd\.yaml: there is no list `groups`"):

@@ -61,7 +61,7 @@ EVERYTHING: Object = {
         "monitoringNamespaces": ["prom", "prom2"],
         "serviceMonitor": {"enabled": True, "labels": {"release": "p"}},
         "podMonitors": {"enabled": True},
-        "rules": {"enabled": True},
+        "rules": {"enabled": True, "runbookUrl": "https://wiki.example/runbooks"},
         "dashboards": {"enabled": True, "namespace": "grafana"},
     },
     "admissionPolicy": {

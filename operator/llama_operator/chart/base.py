@@ -19,6 +19,7 @@ REPOSITORY_PATTERN: Final = r"^([A-Za-z0-9.-]+(:[0-9]{1,5})?/)?[a-z0-9]+([._/-]+
 TAG_PATTERN: Final = r"^([A-Za-z0-9_][A-Za-z0-9._-]{0,127})?$"
 DIGEST_PATTERN: Final = r"^(sha256:[0-9a-f]{64})?$"
 PROXY_PATTERN: Final = r"^(https?://[^\s]+)?$"
+URL_PATTERN: Final = r"^https?://[A-Za-z0-9._~:/?#@!$&()*+,;=%-]+$"
 SECONDS_PATTERN: Final = r"^[0-9]+(ms|s|m|h)$"
 
 Object = dict[str, Any]

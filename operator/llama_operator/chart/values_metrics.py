@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from llama_operator.chart.base import SECONDS_PATTERN, Auto, Name, Part, Port, Texts
+from llama_operator.chart.base import (
+    SECONDS_PATTERN,
+    URL_PATTERN,
+    Auto,
+    Name,
+    Part,
+    Port,
+    Texts,
+)
 
 _WHEN = "auto: where the cluster knows the kind (monitoring.coreos.com/v1); true or false: always."
 
@@ -45,6 +53,11 @@ class Rules(Part):
     )
     labels: Texts = Field(
         default={}, description="More labels, by which a Prometheus selects its rules."
+    )
+    runbook_url: str = Field(
+        default="https://llamactl.dev/runbooks",
+        description="Where the pages of alerts are: an alert's `runbook_url` is this and its name.",
+        pattern=URL_PATTERN,
     )
 
 
