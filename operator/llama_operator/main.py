@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 from typing import Any
 
 import click
 
 from llama_operator import __version__
+from llama_operator.api.fields import ENDPOINT_PATTERN
 from llama_operator.api.v1alpha1_weights import CaBundle
 from llama_operator.config import Config
 from llama_operator.render.inputs import Settings
@@ -100,6 +102,12 @@ def main() -> None:
     metavar="CONFIGMAP[/KEY]",
     help="ConfigMap of every namespace with the authorities that all pods trust; key ca.crt.",
 )
+@click.option(
+    "--otlp-endpoint",
+    default="",
+    metavar="URL",
+    help="Collector that servers send traces to; with a path OTLP over HTTP, else gRPC.",
+)
 @click.option("--models-file", default="", help="More models, in the catalogue's own form.")
 @click.option(
     "--log-format",
@@ -162,6 +170,7 @@ def _config(options: dict[str, Any]) -> Config:
         no_proxy=tuple(options["no_proxy"]),
         ca_bundle=_bundle(options["ca_bundle"]),
         image_registry=options["image_registry"].rstrip("/"),
+        otlp_endpoint=_otlp(options["otlp_endpoint"]),
     )
     return Config(
         kubeconfig=options["kubeconfig"],
@@ -186,6 +195,15 @@ def _bundle(text: str) -> CaBundle | None:
         raise click.BadParameter(
             f"{text!r} is not CONFIGMAP or CONFIGMAP/KEY", param_hint="--ca-bundle"
         ) from None
+
+
+def _otlp(text: str) -> str:
+    if not re.fullmatch(ENDPOINT_PATTERN, text):
+        raise click.BadParameter(
+            f"{text!r} is not http://HOST:PORT or http://HOST:PORT/PATH",
+            param_hint="--otlp-endpoint",
+        )
+    return text
 
 
 @main.command()

@@ -91,6 +91,7 @@ def test_the_operator_gets_what_the_values_say() -> None:
             no_proxy=("10.0.0.0/8", ".corp.example"),
             ca_bundle=CaBundle(config_map_name="corp-ca", key="bundle.pem"),
             image_registry="mirror.example.com/hub",
+            otlp_endpoint="http://collector.otel.svc:4318/v1/traces",
         ),
     )
 

@@ -64,6 +64,7 @@ EVERYTHING: Object = {
         "rules": {"enabled": True, "runbookUrl": "https://wiki.example/runbooks"},
         "dashboards": {"enabled": True, "namespace": "grafana"},
     },
+    "traces": {"otlpEndpoint": "http://collector.otel.svc:4318/v1/traces"},
     "admissionPolicy": {
         "enabled": True, "images": ["vllm/*"], "endpoints": [], "claims": ["llama-*", "x"],
         "namespaceSelector": {"matchLabels": {"team": "ml"}},

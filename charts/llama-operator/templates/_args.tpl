@@ -32,6 +32,9 @@ Arguments of `llama-operator run`, one a line; what has no value is left to the 
 {{- with $v.imageRegistry }}
 --image-registry={{ . }}
 {{- end }}
+{{- with $v.traces.otlpEndpoint }}
+--otlp-endpoint={{ . }}
+{{- end }}
 {{- with $v.proxy.http }}
 --http-proxy={{ . }}
 {{- end }}

@@ -22,6 +22,7 @@ from llama_operator.api.v1alpha1_engine import EngineSpec, GpuSpec, SizingSpec
 from llama_operator.api.v1alpha1_pods import (
     DisruptionSpec,
     DrainSpec,
+    ObservabilitySpec,
     PodMetadata,
     SchedulingSpec,
     StartupSpec,
@@ -84,6 +85,7 @@ __all__ = [
     "LlamaWeightsStatus",
     "MetaSource",
     "NetworkPolicySpec",
+    "ObservabilitySpec",
     "PerGpuStatus",
     "PlanStatus",
     "PodMetadata",
@@ -254,4 +256,7 @@ class LlamaDeploymentSpec(Model):
     pod_metadata: PodMetadata = Field(
         default_factory=PodMetadata,
         description="Labels and annotations that serving pods get besides ours.",
+    )
+    observability: ObservabilitySpec = Field(
+        default_factory=ObservabilitySpec, description="What the servers tell besides metrics."
     )

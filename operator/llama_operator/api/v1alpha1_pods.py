@@ -1,4 +1,4 @@
-"""How the pods of a LlamaDeployment start, stop, and where they run.
+"""How the pods of a LlamaDeployment start, stop, where they run, and what they tell.
 
 Import the names from `v1alpha1`.
 """
@@ -9,6 +9,7 @@ from pydantic import Field
 
 from llama_operator.api.fields import (
     DURATION_PATTERN,
+    ENDPOINT_PATTERN,
     NAME_PATTERN,
     Affinity,
     Annotations,
@@ -104,4 +105,16 @@ class PodMetadata(Model):
     annotations: Annotations = Field(
         default_factory=dict,
         description="Annotations; keys of llamactl.dev/ and app.kubernetes.io/ are refused.",
+    )
+
+
+class ObservabilitySpec(Model):
+    """What the servers tell besides metrics."""
+
+    otlp_endpoint: str | None = Field(
+        default=None,
+        description="Collector that traces go to: http://HOST:4317 for gRPC; with a path, such as "
+        "http://HOST:4318/v1/traces, OTLP over HTTP. Auto: the operator's setting, else no traces.",
+        max_length=512,
+        pattern=ENDPOINT_PATTERN,
     )

@@ -19,7 +19,7 @@ from llama_operator.chart.base import (
     Texts,
 )
 from llama_operator.chart.values_admission import AdmissionPolicy
-from llama_operator.chart.values_metrics import Metrics
+from llama_operator.chart.values_metrics import Metrics, Traces
 from llama_operator.chart.values_pod import (
     DisruptionBudget,
     NetworkPolicy,
@@ -214,6 +214,7 @@ class Values(Part):
         default_factory=NetworkPolicy, description="Who may connect to the operator."
     )
     metrics: Metrics = Field(default_factory=Metrics, description="Metrics, alerts, dashboards.")
+    traces: Traces = Field(default_factory=Traces, description="Traces of requests.")
     admission_policy: AdmissionPolicy = Field(
         default_factory=AdmissionPolicy,
         description="What authors of LlamaDeployments and LlamaWeights may name (a "

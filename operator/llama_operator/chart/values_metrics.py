@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from llama_operator.api.fields import ENDPOINT_PATTERN
 from llama_operator.chart.base import (
     SECONDS_PATTERN,
     URL_PATTERN,
@@ -97,3 +98,14 @@ class Metrics(Part):
     )
     rules: Rules = Field(default_factory=Rules, description="Alerts.")
     dashboards: Dashboards = Field(default_factory=Dashboards, description="Dashboards of Grafana.")
+
+
+class Traces(Part):
+    """Traces of requests."""
+
+    otlp_endpoint: str = Field(
+        default="",
+        description="Collector of servers whose LlamaDeployment names none: http://HOST:4317 for "
+        "gRPC; with a path, such as http://HOST:4318/v1/traces, OTLP over HTTP. Empty: no traces.",
+        pattern=ENDPOINT_PATTERN,
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llama_operator.api.wire import as_dict
-from llama_operator.render import guarding, outward
+from llama_operator.render import guarding, outward, tracing
 from llama_operator.render.inputs import Object, Serving
 
 CACHE_DIR = "/cache"
@@ -17,6 +17,7 @@ def server_env(serving: Serving) -> list[Object]:
     settings = serving.settings
     own = [*_common(), *outward.proxy_env(settings)]
     own += outward.ca_env(settings.ca_bundle, "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+    own += tracing.tracing_env(serving)
     if serving.spec.engine.device == "cpu":
         own += _cpu(serving)
     user = [as_dict(entry) for entry in serving.spec.engine.env]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from llama_operator.api.quantity import parse_duration
 from llama_operator.guard import MIDDLEWARE
+from llama_operator.render.tracing import tracing_args
 
 if TYPE_CHECKING:  # llamactl renders the flags of a plan without the typed models
     from llama_operator.planner.plan import Plan
@@ -91,7 +92,7 @@ def server_args(serving: Serving, model_dir: str) -> list[str]:
     # The guard stands before all routes; a `--middleware` of the user's, which is refused, would
     # stand before the guard.
     guard = f"--middleware={MIDDLEWARE}"
-    return [*args, *_version_args(serving), guard, *spec.engine.args]
+    return [*args, *_version_args(serving), *tracing_args(serving), guard, *spec.engine.args]
 
 
 def _version_args(serving: Serving) -> list[str]:

@@ -41,6 +41,8 @@ class Settings:
     no_proxy: tuple[str, ...] = ()
     ca_bundle: CaBundle | None = None
     image_registry: str = ""
+    # Collector of traces where a spec names none; "": no traces.
+    otlp_endpoint: str = ""
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from llama_operator.reconcile.decide import Decision, decide
 from llama_operator.reconcile.packed import Squeezer
 from llama_operator.reconcile.snapshot import DeploymentView, SecretView
 from llama_operator.render import pod
+from llama_operator.render.inputs import Settings
 
 Object = dict[str, Any]
 KEY = SecretView("web-api-key", True, frozenset({"default"}), frozenset({"uid-web"}))
@@ -78,6 +79,14 @@ def test_another_template_another_catalogue_and_other_nodes_change_nothing(
     assert after.actions == []
     assert template(after) == template(before)
     assert after.judgement.plan == before.judgement.plan
+
+
+def test_a_collector_of_traces_for_all_reaches_new_servers_only() -> None:
+    before, other = decide(seen()), world(settings=Settings(otlp_endpoint="http://c:4317"))
+    after = decide(seen(made(), world=other))
+    assert (after.actions, template(after)) == ([], template(before))
+    fresh = template(decide(seen(world=other)))
+    assert "--otlp-traces-endpoint=http://c:4317" in fresh["spec"]["containers"][0]["args"]
 
 
 def test_a_server_that_has_gone_comes_back_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
