@@ -49,7 +49,7 @@ RESERVED_FLAGS: Final[tuple[str, ...]] = (
 )
 # Families: everything that begins so is reserved, not only what abbreviates it.
 # `--reasoning-parser` is a user's to set, so only what is longer than it can be refused.
-RESERVED_FAMILIES: Final[tuple[str, ...]] = ("ssl-", "data-parallel-", "reasoning-parser-p")
+RESERVED_FAMILIES: Final[tuple[str, ...]] = ("ssl-", "data-parallel-", "reasoning-parser-")
 # -tp, -pp and -dp*, -n (nnodes) and -r (node-rank) with or without a glued value, and their prefixes.
 # `-ep=n4` because argparse reads what follows a switch's `=` as more one-letter flags.
 SHORT_PATTERN: Final = r"^-(ep?=|[tnr]|p[^c]|dp)"

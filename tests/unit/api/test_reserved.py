@@ -85,6 +85,7 @@ SPELLING = st.builds(
 
 @settings(max_examples=400)
 @example("-ep=n4")
+@example("--reasoning-parser-=x")
 @given(st.one_of(SPELLING, st.text("-_=.tprnemodlhs1", max_size=12)))
 def test_nothing_that_sets_a_reserved_flag_gets_through(arg: str) -> None:
     if any(is_reserved(flag) for flag in meant(arg)):
