@@ -79,6 +79,7 @@ def build(config: Config, api: Api, metrics: Metrics) -> Manager:
     manager.add(events.run)
     for controller in manager.controllers:
         metrics.queue.observe(controller.queue)
+        metrics.controller.known(controller.name)
     watch(manager, caches, servers, weights)
     FleetCollector(caches.deployments.store, caches.weights.store, metrics.registry)
     starts = ColdStarts(metrics.registry)

@@ -114,6 +114,9 @@ class QueueMetrics:
     def observe(self, queue: Queue) -> None:
         """Show depth and ages of this queue too."""
         self._queues.append(queue)
+        # As with errors, so that the first one counts.
+        for counter in (self._adds, self._retries):
+            self._children(counter, queue.name)
 
     def added(self, name: str, depth: int) -> None:  # noqa: ARG002 - depth is read at scrape time
         """A key became ready."""
@@ -192,6 +195,10 @@ class ControllerMetrics:
             registry=registry,
         )
         self._children = cache(lambda metric, *labels: metric.labels(*labels))
+
+    def known(self, controller: str) -> None:
+        """Show no errors before the first one: `increase` misses the step from nothing to 1."""
+        self._children(self._errors, controller)
 
     def active(self, controller: str, workers: int) -> None:
         """Number of busy workers."""

@@ -89,6 +89,16 @@ def test_depth_is_read_when_asked() -> None:
     assert value(metrics, "workqueue_depth", name="q") == 2
 
 
+def test_counters_are_there_before_they_count() -> None:
+    """Else Prometheus' `increase` misses the first error."""
+    metrics = Metrics()
+    metrics.queue.observe(WorkQueue[str]("q"))
+    metrics.controller.known("c")
+    assert value(metrics, "workqueue_adds_total", name="q") == 0
+    assert value(metrics, "workqueue_retries_total", name="q") == 0
+    assert value(metrics, "reconcile_errors_total", controller="c") == 0
+
+
 class Checks:
     def __init__(self) -> None:
         self.synced = False
