@@ -26,7 +26,7 @@ from llama_operator.runtime.config import load_configuration
 from llama_operator.runtime.controller import Controller
 from llama_operator.runtime.current import current
 from llama_operator.runtime.events import EventRecorder
-from llama_operator.runtime.hooks import ControllerHooks, LeaderHooks, QueueHooks
+from llama_operator.runtime.hooks import ControllerHooks, InformerHooks, LeaderHooks, QueueHooks
 from llama_operator.runtime.leader import LeaderElector
 from llama_operator.runtime.manager import Manager, stop_on_signals
 from llama_operator.runtime.mapping import changed_generation, to_controller
@@ -69,7 +69,8 @@ def start_logs(config: Config) -> logging.Handler:
 
 def build(config: Config, api: Api, metrics: Metrics) -> Manager:
     """The manager with everything wired to it, not yet running."""
-    caches = Caches(api, config.watch_namespace or None)
+    informer_hooks = cast(InformerHooks, metrics.informer)
+    caches = Caches(api, config.watch_namespace or None, informer_hooks)
     events = EventRecorder(api, CONTROLLER)
     gatherer = Gatherer(api, caches, models(config.models_file), config.settings, api.clock)
     shared = (api, caches, gatherer, ConditionRecorder(events), api.clock)

@@ -14,6 +14,7 @@ from llama_operator.reconcile import mounts, packed, resources, revisions, specs
 from llama_operator.render.weights import weights_name
 from llama_operator.runtime.api import Api
 from llama_operator.runtime.compact import Compact
+from llama_operator.runtime.hooks import InformerHooks
 from llama_operator.runtime.informer import Informer, Transform
 from llama_operator.runtime.resource import Resource
 from llama_operator.runtime.store import IndexFn
@@ -44,8 +45,10 @@ _POD_STATUS = (
 class Caches:
     """One informer for each kind that is watched."""
 
-    def __init__(self, api: Api, namespace: str | None = None) -> None:
-        where: dict[str, Any] = {"namespace": namespace}
+    def __init__(
+        self, api: Api, namespace: str | None = None, hooks: InformerHooks | None = None
+    ) -> None:
+        where: dict[str, Any] = {"namespace": namespace, "hooks": hooks}
         ours: dict[str, Any] = {**where, "label_selector": _OURS}
         users: dict[str, IndexFn] = {"weights": _weights_of}
         self.deployments = Informer(
@@ -58,8 +61,8 @@ class Caches:
         }
         named: dict[str, IndexFn] = {"owner": _named_owner}
         self.pods = Informer(api, resources.PODS, transform=_small(slim_pod), indexes=named, **ours)
-        self.nodes = Informer(api, resources.NODES, transform=slim_meta)
-        self.classes = Informer(api, resources.STORAGE_CLASSES, transform=slim_meta)
+        self.nodes = Informer(api, resources.NODES, transform=slim_meta, hooks=hooks)
+        self.classes = Informer(api, resources.STORAGE_CLASSES, transform=slim_meta, hooks=hooks)
 
     @property
     def all(self) -> list[Informer]:

@@ -230,6 +230,23 @@ async def test_a_standby_shows_that_it_does_not_lead(server: FakeApi) -> None:
     assert value(metrics, "leader_election_master_status", name=LEASE) == 0
 
 
+async def test_every_cache_is_counted(server: FakeApi) -> None:
+    """The played server knows none of our kinds, so that all of them fail."""
+    metrics = Metrics()
+    api = server.api()
+    manager = build(Config(leader_election=False), api, metrics)
+
+    def counted() -> set[str]:
+        families = {family.name: family for family in metrics.registry.collect()}
+        samples = [*families["informer_failures"].samples, *families["informer_lists"].samples]
+        return {each.labels["resource"] for each in samples}
+
+    async with Running(manager.run(asyncio.Event())):
+        await eventually(lambda: len(counted()) == len(manager.informers))
+    await api.close()
+    assert "llamadeployments.llamactl.dev" in counted()
+
+
 @pytest.mark.usefixtures("clean_logging")
 async def test_json_lines_of_a_reconcile_say_which_object_they_are_about() -> None:
     stream = io.StringIO()
