@@ -117,6 +117,10 @@ docs: $(DOCS)/.ready  ## Build the site of docs/ into dist/site; a link that lea
 docs-serve: $(DOCS)/.ready  ## Show the site on http://127.0.0.1:8000 while you write
 	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs serve --strict
 
+.PHONY: panels
+panels: prepare  ## Run every query of the dashboards on a real Prometheus, and show what comes back
+	@$(BIN)/pytest tests/e2e/test_panels.py $(PYTEST_ARGS)
+
 .PHONY: bench-planner
 bench-planner: setup  ## Predicted against measured KV tokens, and the planner's speed
 	@$(PY) -m tests.bench.planner

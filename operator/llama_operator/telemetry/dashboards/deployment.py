@@ -51,6 +51,7 @@ _NOW = Row(
             width=12,
             height=5,
             text="Empty is good. The runbooks say what to do.",
+            apart="nothing is wrong with a server that answers",
         ),
     ),
 )

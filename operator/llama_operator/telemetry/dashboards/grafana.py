@@ -25,7 +25,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Panel:
-    """One panel. `apart` says what it needs that a cluster without GPUs does not have."""
+    """One panel. `apart` says why it is empty where a server on a CPU serves well."""
 
     kind: Kind
     title: str
@@ -48,11 +48,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Variable:
-    """A choice whose values Prometheus has: `query` is label_values(metric, label)."""
+    """A choice whose values Prometheus has: `query` is label_values(metric, label).
+
+    All of them is everything (`.*`), or, with `listed`, exactly those that the query found.
+    """
 
     name: str
     query: str
     multi: bool = True
+    listed: bool = False
 
 
 @dataclass(frozen=True)
@@ -152,7 +156,9 @@ _LINKS: Json = {
 
 
 def _variable(variable: Variable) -> Json:
-    everything = {"includeAll": True, "multi": True, "allValue": ".*"}
+    everything: Json = {"includeAll": True, "multi": True}
+    if not variable.listed:
+        everything |= {"allValue": ".*"}
     return {
         "name": variable.name,
         "type": "query",

@@ -15,7 +15,9 @@ from llama_operator.telemetry.dashboards.grafana import (
 )
 from llama_operator.telemetry.dashboards.words import rate
 
-# Other programs use these names too; the operator's pods are those that show its version.
+# Other programs use these names too; the operator's pods are those that show its version, so that
+# all of them must not be `.*`.
+_BUILD = 'llama_operator_build_info{namespace=~"$namespace"}'
 _PODS = 'namespace=~"$namespace", pod=~"$pod"'
 _OURS = f'{_PODS}, controller=~"llama.*"'
 _QUEUES = f'{_PODS}, name=~"llama.*"'
@@ -155,8 +157,8 @@ DASHBOARD = Dashboard(
     title="Llama / Operator",
     text="The operator itself: who leads, what reconciles cost, queues, the API server, caches.",
     variables=(
-        Variable("namespace", "label_values(llama_operator_build_info, namespace)"),
-        Variable("pod", 'label_values(llama_operator_build_info{namespace=~"$namespace"}, pod)'),
+        Variable("namespace", "label_values(llama_operator_build_info, namespace)", listed=True),
+        Variable("pod", f"label_values({_BUILD}, pod)", listed=True),
     ),
     rows=(_NOW, _RECONCILES, _QUEUE, _API, _PROCESS),
 )
