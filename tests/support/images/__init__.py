@@ -1,0 +1,1 @@
+"""Builds the images of `images/Dockerfile`: `make images`, and what the local cluster runs."""
