@@ -18,21 +18,26 @@ class _Lane:
     name: str
     commands: Sequence[Command]
     fine: frozenset[int]
+    go_on: bool
     failed: list[str] = field(default_factory=list)
 
     def run(self) -> None:
         for command in self.commands:
             if _step(self.name, [sys.executable, "-m", *command]) not in self.fine:
                 self.failed.append(" ".join(command))
-                return
+                if not self.go_on:
+                    return
 
 
-def run(lanes: Mapping[str, Sequence[Command]], fine: Sequence[int] = (0,)) -> list[str]:
+def run(
+    lanes: Mapping[str, Sequence[Command]], fine: Sequence[int] = (0,), *, go_on: bool = False
+) -> list[str]:
     """Run lanes beside each other, the commands of each one after the other; returns what failed.
 
-    The first command of a lane whose exit status is not among `fine` ends the lane.
+    The first command of a lane whose exit status is not among `fine` ends the lane, unless told to
+    go on.
     """
-    made = [_Lane(name, commands, frozenset(fine)) for name, commands in lanes.items()]
+    made = [_Lane(name, commands, frozenset(fine), go_on) for name, commands in lanes.items()]
     threads = [threading.Thread(target=lane.run) for lane in made]
     for thread in threads:
         thread.start()
