@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 
 from llama_operator.api.v1alpha1 import LlamaDeploymentSpec
 from llama_operator.render.weights import weights_name
-from tests.support.builders import deployment, merged, ready_weights, weights
+from tests.support.builders import (
+    deployment,
+    gpu_node,
+    merged,
+    ready_weights,
+    weights,
+    world,
+)
 from tests.support.memory import Memory
 from tests.support.simulation import Simulation
 
@@ -32,6 +39,8 @@ SPECS: list[Object] = [
     {"storage": {"storageClassName": "nope"}},
     {"storage": {"size": "1Gi"}},
     {"engine": {"device": "cpu", "image": "x:0.32.0", "env": [{"name": "HOME", "value": "/h"}]}},
+    {"rollout": {"strategy": "Swap"}, "podMetadata": {"labels": {"a": "b"}}},
+    {"rollout": {"allowDowntime": False, "historyLimit": 0}, "podMetadata": {"labels": {"a": "c"}}},
     {"source": {"huggingFace": {"repo": "other/repo", "endpoint": "https://hub.example.com"}}},
 ]
 OWNERLESS: list[Object] = [
@@ -87,6 +96,8 @@ def _id(obj: Object) -> tuple[str, str]:
 def aged(draw: st.DrawFn) -> Simulation:
     """A world at any moment: some passes done, the spec edited since, children edited or gone."""
     simulation = Simulation(draw(memories()))
+    simulation.holders = draw(st.sampled_from([None, ()]))
+    simulation.env = draw(st.sampled_from([world(), world(nodes=(gpu_node(),))]))
     for _ in range(draw(st.integers(0, 8))):
         move = draw(st.sampled_from(["serve", "fetch", "play", "edit", "lose", "bend"]))
         _MOVES[move](simulation, draw)

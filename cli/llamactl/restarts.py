@@ -68,9 +68,22 @@ def _of_revisions(before: Spec, after: Spec) -> str:
     if not count:
         return ""
     first = f"Other weights ({weights_name(new)}) are made ready first. " if moved else ""
+    return first + _restarted(count, new.rollout.strategy, allowed=new.rollout.allow_downtime)
+
+
+def _restarted(count: int, strategy: str, *, allowed: bool) -> str:
+    if strategy == "Surge" or (count == 1 and strategy == "Auto" and not allowed):
+        which = "The server restarts" if count == 1 else f"All {count} servers restart"
+        return f"{which} beside the old, which need GPUs that are free; requests are answered."
+    if strategy == "Swap" or (count == 1 and strategy == "InPlace"):
+        which = "The server restarts" if count == 1 else f"All {count} servers restart at once"
+        return f"{which}, and nothing answers while the model is loaded."
     if count == 1:
-        return first + "The server restarts, and nothing answers while it loads the model."
-    return first + f"All {count} servers restart, one after another; the others answer meanwhile."
+        return (
+            "The server restarts, and nothing answers while it loads the model, unless GPUs are "
+            "free for a second one meanwhile."
+        )
+    return f"All {count} servers restart, one after another; the others answer meanwhile."
 
 
 def _servers(count: int) -> str:

@@ -103,6 +103,7 @@ ACCEPTED = {
             "annotations": {f"{'d' * 250}/{i:063d}": "v" * 1000 for i in range(64)},
         },
     ),
+    "rollout": deployment(rollout={"strategy": "Surge", "allowDowntime": False}),
     "durations": deployment(drain={"timeout": "1h30m"}, startup={"budget": "45m"}),
 }
 

@@ -188,6 +188,12 @@ BOUNDS = [
     Refusal("auth", deployment(auth={"mode": "Open"}), "spec.auth.mode", "supported values"),
     Refusal("drain", deployment(drain={"timeout": "soon"}), "spec.drain.timeout", "should match"),
     Refusal("budget", deployment(startup={"budget": "30"}), "spec.startup.budget", "should match"),
+    Refusal(
+        "strategy",
+        deployment(rollout={"strategy": "Recreate"}),
+        "spec.rollout.strategy",
+        "supported values",
+    ),
     Refusal("memory", deployment(gpu={"memory": "80GiB"}), "spec.gpu.memory", "should match"),
     Refusal("size", weights(storage={"size": "-1Gi"}), "spec.storage.size", "should match"),
     Refusal(

@@ -79,6 +79,17 @@ def node(product: str = H100, **node_labels: str) -> Object:
     }
 
 
+def gpu_node(name: str = "n1", gpus: int = 8, **change: Any) -> Object:
+    """A node that gives GPUs, and enough of all else."""
+    allocatable = {"nvidia.com/gpu": str(gpus), "cpu": "512", "memory": "4Ti", "pods": "110"}
+    made: Object = {
+        "metadata": {"name": name, "labels": {"nvidia.com/gpu.product": H100}},
+        "spec": {},
+        "status": {"allocatable": {**allocatable, "ephemeral-storage": "4Ti"}},
+    }
+    return merged(made, change)
+
+
 def storage_class(name: str = "standard", default: bool = True) -> Object:
     """A StorageClass."""
     mark = {"storageclass.kubernetes.io/is-default-class": "true"} if default else {}

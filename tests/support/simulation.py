@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 from llama_operator.api.v1alpha1 import LlamaDeploymentSpec, LlamaWeightsSpec
@@ -16,11 +17,13 @@ from llama_operator.reconcile import (
     decide_weights,
     mounts,
     revisions,
+    rollout,
     status,
     status_weights,
 )
 from llama_operator.reconcile.actions import Action, Failure
 from llama_operator.reconcile.apply import Applier
+from llama_operator.reconcile.holders import Holder
 from llama_operator.reconcile.ownership import index
 from llama_operator.reconcile.packed import Squeezer
 from llama_operator.reconcile.snapshot import (
@@ -65,21 +68,27 @@ class Simulation:
         self.memory, self.name, self.env = memory, name, env or world()
         self.pods: list[Object] = []
         self.asked: list[Action] = []
+        # Who holds what of the nodes; None where that may not be known.
+        self.holders: tuple[Holder, ...] | None = ()
 
     # -- snapshots --------------------------------------------------------------------------
 
     def deployment(self) -> DeploymentView:
         raw = self.memory.objects[("LlamaDeployment", self.name)]
         spec = LlamaDeploymentSpec.model_validate(raw["spec"])
-        return DeploymentView(
+        children = index(_as_cached(self._children(raw)))
+        lying = {mounts.of_weights(self.memory.objects["LlamaWeights", n]) for n in self.copies}
+        view = DeploymentView(
             raw=raw,
             spec=spec,
             world=self.env,
             weights=self.memory.objects.get(("LlamaWeights", weights_name(spec))),
-            children=index(_as_cached(self._children(raw))),
+            copies=frozenset(lying & revisions.places(children.values())),
+            children=children,
             pods=tuple(pod for pod in self.pods if "ownerReferences" not in pod["metadata"]),
             key=self._key(spec),
         )
+        return replace(view, holders=self.holders) if rollout.counts(view) else view
 
     def _children(self, raw: Object) -> list[Object]:
         return self.memory.owned_by(raw["metadata"]["uid"])

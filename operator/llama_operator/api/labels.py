@@ -35,6 +35,9 @@ INTENT_HASH: Final = "llamactl.dev/intent-hash"
 GUARD: Final = "llamactl.dev/guard"
 # On pods: when their keys were last changed, since a kubelet looks at a pod that changes at once.
 KEYS_CHANGED: Final = "llamactl.dev/keys-changed"
+# Annotation of a Deployment: how its pods are replaced and why, written with the template that it
+# is about, so that a crash between two rollouts forgets nothing.
+ROLLOUT: Final = "llamactl.dev/rollout"
 
 # Annotation of a LlamaWeights: a time (RFC 3339) from which on its copy is to be read again, once.
 VERIFY_AT: Final = "llamactl.dev/verify-at"

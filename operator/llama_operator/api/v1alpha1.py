@@ -42,6 +42,7 @@ from llama_operator.api.v1alpha1_status import (
     LlamaDeploymentStatus,
     PerGpuStatus,
     PlanStatus,
+    RolloutStatus,
     StatusCondition,
     WeightsInUse,
 )
@@ -91,6 +92,8 @@ __all__ = [
     "PodMetadata",
     "Progress",
     "Retention",
+    "RolloutSpec",
+    "RolloutStatus",
     "SchedulingSpec",
     "ShapeStatus",
     "SizingSpec",
@@ -181,6 +184,17 @@ class EndpointSpec(Model):
 class RolloutSpec(Model):
     """How a changed spec reaches the servers."""
 
+    strategy: Literal["Auto", "Surge", "InPlace", "Swap"] = Field(
+        default="Auto",
+        description="Surge starts new servers before old ones stop and needs free GPUs; InPlace "
+        "replaces one at a time; Swap stops all old ones first. Auto counts the GPUs that are free "
+        "and says in status.rollout what it chose. Default Auto.",
+    )
+    allow_downtime: bool = Field(
+        default=True,
+        description="Auto may stop the only server before the new one starts, where its GPUs are "
+        "needed; false: it waits for free ones. Default true.",
+    )
     history_limit: int = Field(
         default=5,
         description="Earlier revisions that are kept, with the weights they mount. Default 5.",

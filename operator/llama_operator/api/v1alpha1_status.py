@@ -161,6 +161,21 @@ class RevisionStatus(Model):
     )
 
 
+class RolloutStatus(Model):
+    """How servers are, or were last, replaced."""
+
+    strategy: str | None = Field(default=None, description="Surge, InPlace or Swap.", max_length=32)
+    free_gpus: int | None = Field(
+        default=None,
+        description="GPUs for this pod that nobody held when the rollout began.",
+        ge=0,
+        json_schema_extra=INT32,
+    )
+    reason: str | None = Field(
+        default=None, description="Why this strategy, in one sentence.", max_length=1024
+    )
+
+
 class LlamaDeploymentStatus(Model):
     """What runs, how it is laid out and how to reach it."""
 
@@ -199,5 +214,8 @@ class LlamaDeploymentStatus(Model):
     )
     revision: RevisionStatus | None = Field(
         default=None, description="Which revision the servers are of."
+    )
+    rollout: RolloutStatus | None = Field(
+        default=None, description="How the servers are replaced; absent before the first rollout."
     )
     endpoint: EndpointStatus | None = Field(default=None, description="How to reach the servers.")

@@ -54,14 +54,17 @@ class Caches:
         self.deployments = Informer(
             api, resources.DEPLOYMENTS, transform=Compact(), indexes=users, **where
         )
-        self.weights = Informer(api, resources.WEIGHTS, transform=Compact(), **where)
+        placed: dict[str, IndexFn] = {"copy": _place_of}
+        self.weights = Informer(
+            api, resources.WEIGHTS, transform=Compact(), indexes=placed, **where
+        )
         self.children = {
             resource.kind: Informer(api, resource, **_kept(resource), **ours)
             for resource in (*resources.SERVING_CHILDREN, *resources.WEIGHTS_CHILDREN)
         }
         named: dict[str, IndexFn] = {"owner": _named_owner}
         self.pods = Informer(api, resources.PODS, transform=_small(slim_pod), indexes=named, **ours)
-        self.nodes = Informer(api, resources.NODES, transform=slim_meta, hooks=hooks)
+        self.nodes = Informer(api, resources.NODES, transform=_small(slim_node), hooks=hooks)
         self.classes = Informer(api, resources.STORAGE_CLASSES, transform=slim_meta, hooks=hooks)
 
     @property
@@ -92,6 +95,13 @@ class Caches:
     def keepers_of(self, raw: Object) -> list[Object]:
         """Deployments that could go back to this copy by a revision that they keep."""
         return self._mounting(raw, "ControllerRevision")
+
+    def present(self, copies: Iterable[str]) -> frozenset[str]:
+        """Of these places of copies those where one lies and is not on its way out."""
+        store = self.weights.store
+        return frozenset(
+            copy for copy in copies if any(not _leaves(raw) for raw in store.by_index("copy", copy))
+        )
 
     def _mounting(self, raw: Object, kind: str) -> list[Object]:
         copy = mounts.of_weights(raw)
@@ -127,6 +137,16 @@ def slim_meta(obj: Object) -> Object:
     return {"apiVersion": obj.get("apiVersion", ""), "kind": obj.get("kind", ""), "metadata": kept}
 
 
+def slim_node(node: Object) -> Object:
+    """Of a node its metadata, what keeps pods away, and what it has to give."""
+    spec, status = node.get("spec", {}), node.get("status", {})
+    return {
+        **slim_meta(node),
+        "spec": {name: spec[name] for name in ("taints", "unschedulable") if name in spec},
+        "status": {"allocatable": dict(status.get("allocatable", {}))},
+    }
+
+
 def slim_pod(pod: Object) -> Object:
     """Of a pod only whose it is and how it fares."""
     meta, status = pod["metadata"], pod.get("status", {})
@@ -155,6 +175,11 @@ def _named_owner(pod: Object) -> Iterable[str]:
     for label, kind in ((labels.DEPLOYMENT, "LlamaDeployment"), (labels.WEIGHTS, "LlamaWeights")):
         if label in own:
             yield f"{kind}/{namespace}/{own[label]}"
+
+
+def _place_of(raw: Object) -> Iterable[str]:
+    place = mounts.of_weights(raw)
+    return [place] if place else []
 
 
 def _weights_of(raw: Object) -> Iterable[str]:

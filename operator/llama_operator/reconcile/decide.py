@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from llama_operator.api.conditions import Condition
 from llama_operator.api.reserved import reserved_args, reserved_env
-from llama_operator.reconcile import planning, reach, revisions, stalls
+from llama_operator.reconcile import planning, reach, revisions, rollout, stalls
 from llama_operator.reconcile.actions import (
     LEFTOVER_RETRY_SECONDS,
     Action,
@@ -22,7 +22,7 @@ from llama_operator.reconcile.copies import copy_of, weights_condition
 from llama_operator.reconcile.ownership import converge, prune
 from llama_operator.reconcile.snapshot import FOLLOW_SECONDS, DeploymentView, Object, SecretView
 from llama_operator.render import render, secret
-from llama_operator.render.inputs import Owner, Serving
+from llama_operator.render.inputs import Owner, Replacing, Serving
 from llama_operator.render.weights import weights
 
 # Secrets are never watched (that needs the right to list them), so a missing one is asked for again.
@@ -45,6 +45,8 @@ class Decision:
     revision: str = ""
     # Servers whose start hangs; to delete them is among the actions.
     stalls: list[stalls.Stall] = field(default_factory=list)
+    # How the servers come to be of it; None while there is nothing to serve.
+    course: rollout.Course | None = None
 
 
 def decide(view: DeploymentView) -> Decision:
@@ -59,15 +61,16 @@ def decide(view: DeploymentView) -> Decision:
         condition = reach.too_many(view, judgement.plan) or condition
     blocked = _blocked(view)
     ready = judgement.plan is not None and condition.status == "True"
-    desired = _desired(view, judgement, kept, name) if ready else []
+    course, desired = _desired(view, judgement, kept, name) if ready else (None, [])
     if view.spec.paused or blocked:
         again = _poll_seconds(view) if blocked else None
-        return Decision(judgement, condition, [], desired, blocked, again, name)
+        return Decision(judgement, condition, [], desired, blocked, again, name, course=course)
     stuck = stalls.find(view)
     actions = [*_make_key(view), *_make_weights(view, judgement), *(each.delete for each in stuck)]
     if ready:
         actions += [*converge(desired, view.children), *_spare(view, desired, name)]
-    return Decision(judgement, condition, actions, desired, None, _follow(view), name, stuck)
+    again = _soonest(_follow(view), course.again if course else None)
+    return Decision(judgement, condition, actions, desired, None, again, name, stuck, course)
 
 
 def _spare(view: DeploymentView, desired: list[Object], revision: str) -> list[Action]:
@@ -80,15 +83,21 @@ def _follow(view: DeploymentView) -> float | None:
     return FOLLOW_SECONDS if view.starts or view.events else None
 
 
+def _soonest(*seconds: float | None) -> float | None:
+    """When to look again: nothing else tells that a start is silent, or that a GPU is free."""
+    return min((each for each in seconds if each is not None), default=None)
+
+
 def _desired(
     view: DeploymentView, judgement: planning.Judgement, kept: revisions.Kept | None, name: str
-) -> list[Object]:
+) -> tuple[rollout.Course, list[Object]]:
     wish = serving(view, judgement)
-    if kept is not None:
-        return render.serving_objects(wish, kept.template)
     # Written down before any server follows it: a crash between the two must not lose it.
-    made = revisions.make(view, wish, name)
-    return [made, *render.serving_objects(wish, made["data"]["template"])]
+    made = [] if kept else [revisions.make(view, wish, name)]
+    template = kept.template if kept else made[0]["data"]["template"]
+    course = rollout.course(view, template, wish.plan.gpus)
+    how = course.record.how if course.record else Replacing()
+    return course, [*made, *render.serving_objects(wish, course.template, how)]
 
 
 def _judge(view: DeploymentView) -> planning.Judgement:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import logging
 from dataclasses import replace
 
 from llama_operator.api import signed_url
@@ -10,9 +11,10 @@ from llama_operator.api.signed_url import UrlRefused
 from llama_operator.api.v1alpha1 import LlamaDeploymentSpec, LlamaWeightsSpec
 from llama_operator.catalog.catalog import Catalog
 from llama_operator.diagnose.template import of_template
-from llama_operator.reconcile import reach, resources, specs
+from llama_operator.reconcile import holders, reach, resources, revisions, rollout, specs
 from llama_operator.reconcile.caches import Caches
 from llama_operator.reconcile.complaints import Complaints
+from llama_operator.reconcile.holders import Holder
 from llama_operator.reconcile.ownership import index
 from llama_operator.reconcile.podlogs import PodLogs
 from llama_operator.reconcile.snapshot import (
@@ -29,8 +31,10 @@ from llama_operator.render.inputs import Settings
 from llama_operator.render.weights import weights_name
 from llama_operator.runtime.api import Api
 from llama_operator.runtime.clock import Clock
-from llama_operator.runtime.errors import NotFound
+from llama_operator.runtime.errors import Forbidden, NotFound
 from llama_operator.runtime.resource import Resource
+
+log = logging.getLogger(__name__)
 
 
 class Gatherer:
@@ -73,11 +77,12 @@ class Gatherer:
         pods = self._caches.pods_of("LlamaDeployment", namespace, name)
         children = index(self._caches.children_of(meta["uid"]))
         current = of_template(pods, children.get(("Deployment", name)))
-        return DeploymentView(
+        view = DeploymentView(
             raw=raw,
             spec=spec,
             world=self.world(),
             weights=weights,
+            copies=self._caches.present(revisions.places(children.values())),
             children=children,
             pods=pods,
             logs=await self._logs.of(pods),
@@ -87,6 +92,20 @@ class Gatherer:
             key=await self._key(raw, spec),
             claim=await self._claim_of_copy(namespace, weights),
         )
+        return replace(view, holders=await self._holders()) if rollout.counts(view) else view
+
+    async def _holders(self) -> tuple[Holder, ...] | None:
+        """All pods that hold something of a node; None where those of others may not be listed."""
+        try:
+            found = await self._api.list(
+                resources.PODS,
+                field_selector=holders.ON_NODES,
+                shape=lambda pod: {"holder": holders.holder(pod)},
+            )
+        except Forbidden as refusal:
+            log.info("free GPUs cannot be counted: %s", refusal.message)
+            return None
+        return tuple(each["holder"] for each in found)
 
     async def _claim_of_copy(self, namespace: str, weights: Object | None) -> Object | None:
         name = reach.claim_name(weights) if weights else ""

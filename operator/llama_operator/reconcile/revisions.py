@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,7 +80,7 @@ def spare(view: DeploymentView, current: str) -> list[Action]:
 
 def serving_now(view: DeploymentView, update: str) -> str:
     """The revision, other than `update`, whose pods answer; the newest, "" where there is none."""
-    stamps = {stamp(pod) for pod in view.pods if _answers(pod)} - {""}
+    stamps = {stamp(pod) for pod in view.pods if answers(pod)} - {""}
     older = [
         obj for obj in _of(view) if obj["metadata"]["name"] != update and stamp_of(obj) in stamps
     ]
@@ -87,12 +88,25 @@ def serving_now(view: DeploymentView, update: str) -> str:
     return str(newest["metadata"]["name"]) if newest else ""
 
 
+def of_stamp(view: DeploymentView, wanted: str) -> str:
+    """The newest revision whose pods carry this stamp; "" where there is none."""
+    same = [obj for obj in _of(view) if wanted and stamp_of(obj) == wanted]
+    newest = max(same, key=lambda obj: int(obj.get("revision", 0)), default=None)
+    return str(newest["metadata"]["name"]) if newest else ""
+
+
+def places(children: Iterable[Object]) -> set[str]:
+    """Where the copies lie that kept revisions mount."""
+    return {copy for obj in children if obj["kind"] == KIND for copy in copies_of(obj)}
+
+
 def stamp_of(obj: Object) -> str:
     """The stamp that pods of a revision carry."""
     return str(obj[_STAMP]) if _STAMP in obj else stamp((obj.get("data") or {}).get("template"))
 
 
-def _answers(pod: Object) -> bool:
+def answers(pod: Object) -> bool:
+    """Whether a server's pod is ready."""
     conditions = pod.get("status", {}).get("conditions", ())
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 

@@ -12,6 +12,7 @@ from llama_operator.api.v1alpha1 import LlamaDeploymentSpec, LlamaWeightsSpec
 from llama_operator.catalog.catalog import Catalog
 from llama_operator.diagnose.events import Events
 from llama_operator.diagnose.startup import Told
+from llama_operator.reconcile.holders import Holder
 from llama_operator.render.inputs import Owner, Settings
 
 Object = dict[str, Any]
@@ -68,8 +69,12 @@ class DeploymentView:
     spec: LlamaDeploymentSpec
     world: World
     weights: Object | None = None
+    # Of the places that kept revisions mount, those where a copy lies.
+    copies: frozenset[str] = frozenset()
     children: Mapping[tuple[str, str], Object] = field(default_factory=dict)
     pods: tuple[Object, ...] = ()
+    # Who holds what of the nodes, where a rollout is about to begin and that may be known.
+    holders: tuple[Holder, ...] | None = None
     # Of pods whose container ended, the end of its log, by the UID of the pod.
     logs: Mapping[str, str] = field(default_factory=dict)
     # Of pods that wait to be started, what Kubernetes says of them.

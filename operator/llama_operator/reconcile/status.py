@@ -39,6 +39,8 @@ def build(view: DeploymentView, decision: Decision, failure: Failure | None, now
     revision = _revision(view, decision, conditions)
     if revision:
         status["revision"] = revision
+    if decision.course is not None and decision.course.status:
+        status["rollout"] = decision.course.status
     planned = decision.judgement.plan
     if planned is not None:
         status["plan"] = planned.to_status()
@@ -166,6 +168,8 @@ def _progressing(
     if not decision.desired:
         text = "Servers stay as they are until Planned and WeightsReady are True"
         return _moves("Unknown", "RollingOut", text)
+    if decision.course is not None and decision.course.waits:
+        return _moves("False", "WaitingForGPUs", decision.course.waits)
     if not _current(decision, server):
         return _moves("True", "RollingOut", "Replicas are being replaced by this generation")
     stall = _stalled_before(view) if not decision.stalls else decision.stalls[0].message

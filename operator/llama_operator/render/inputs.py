@@ -75,6 +75,15 @@ class Serving:
 
 
 @dataclass(frozen=True)
+class Replacing:
+    """How a Deployment replaces its pods; `record` is kept on it, for who decided that."""
+
+    surge: int = 0
+    unavailable: int | str = 1
+    record: str = ""
+
+
+@dataclass(frozen=True)
 class Fetching:
     """A LlamaWeights and what is known of it so far.
 

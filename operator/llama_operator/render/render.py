@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from llama_operator.render import access, claim, deployment, jobs, network
-from llama_operator.render.inputs import Fetching, Object, Serving
+from llama_operator.render.inputs import Fetching, Object, Replacing, Serving
 from llama_operator.render.meta import stamped
 
+_IN_PLACE = Replacing()
 
-def serving_objects(serving: Serving, template: Object | None = None) -> list[Object]:
+
+def serving_objects(
+    serving: Serving, template: Object | None = None, how: Replacing = _IN_PLACE
+) -> list[Object]:
     """The children of a LlamaDeployment, in the order in which they are to be made.
 
     `template` is that of a revision that was kept; without one it is rendered.
@@ -19,7 +23,7 @@ def serving_objects(serving: Serving, template: Object | None = None) -> list[Ob
         objects.append(network.network_policy(serving))
     if serving.spec.replicas > 1:
         objects.append(network.disruption_budget(serving))
-    objects.append(deployment.deployment(serving, template))
+    objects.append(deployment.deployment(serving, template, how))
     return [stamped(obj) for obj in objects]
 
 

@@ -30,6 +30,10 @@ _PATCH_TYPES = {
 }
 
 
+def _whole(obj: Object) -> Object:
+    return obj
+
+
 class ObjectList(list[Object]):
     """Objects of a list answer, with the resourceVersion a watch may start from."""
 
@@ -73,26 +77,34 @@ class Api:
         *,
         label_selector: str | None = None,
         field_selector: str | None = None,
+        shape: Callable[[Object], Object] = _whole,
     ) -> ObjectList:
         """All objects as of one moment, fetched in pages of 500.
 
-        When the snapshot expires between two pages (410), the list is fetched whole instead.
+        `shape` makes each smaller before the next page is fetched. When the snapshot expires
+        between two pages (410), the list is fetched whole instead.
         """
         selectors = _selectors(label_selector, field_selector)
         path = resource.path(namespace)
         try:
-            return await self._pages(resource, path, {**selectors, "limit": str(PAGE)})
+            return await self._pages(resource, path, {**selectors, "limit": str(PAGE)}, shape)
         except Gone:
-            return await self._pages(resource, path, selectors)
+            return await self._pages(resource, path, selectors, shape)
 
-    async def _pages(self, resource: Resource, path: str, query: dict[str, str]) -> ObjectList:
+    async def _pages(
+        self,
+        resource: Resource,
+        path: str,
+        query: dict[str, str],
+        shape: Callable[[Object], Object],
+    ) -> ObjectList:
         found = ObjectList()
         token = ""
         while True:
             query = {**query, "continue": token} if token else query
             call = Call("GET", path, ("list", resource.plural), query)
             page = decode(await self.transport.request(call), path)
-            found.extend(resource.typed(item) for item in page.get("items") or [])
+            found.extend(shape(resource.typed(item)) for item in page.get("items") or [])
             found.resource_version = page["metadata"]["resourceVersion"]
             token = page["metadata"].get("continue") or ""
             if not token:

@@ -172,7 +172,7 @@ def test_another_pool_is_moved_to_when_the_spec_asks_for_it() -> None:
     raw = simulation.memory.objects[("LlamaDeployment", "web")]
     spec = {**raw["spec"], "scheduling": {"nodeSelector": {"pool": "b"}}}
     simulation.memory.put({**raw, "spec": spec, "metadata": {**raw["metadata"], "generation": 2}})
-    pool = {"metadata": {"labels": {planning._PRODUCT: "NVIDIA-L40S", "pool": "b"}}}
+    pool = {"metadata": {"name": "n2", "labels": {planning._PRODUCT: "NVIDIA-L40S", "pool": "b"}}}
     simulation.env = world(nodes=(*simulation.env.nodes, pool))
     simulation.settle()
     pod = simulation.memory.objects[("Deployment", "web")]["spec"]["template"]["spec"]

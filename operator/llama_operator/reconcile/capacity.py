@@ -1,0 +1,96 @@
+"""How many more servers of a template the cluster can take now, and the GPUs that are free: pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from llama_operator.api import labels
+from llama_operator.diagnose.template import stamp
+from llama_operator.reconcile.holders import NOTHING, Amounts, Holder, amounts, requests
+from llama_operator.reconcile.placement import eligible
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Room:
+    """`servers` more fit; `free` of `gpus` GPUs are not held, on `nodes` that the pod may run on."""
+
+    servers: int
+    free: int
+    gpus: int
+    nodes: int
+
+
+def room(
+    template: Object,
+    nodes: Iterable[Object],
+    holders: Sequence[Holder],
+    owner: tuple[str, str],
+    resource: str,
+) -> Room:
+    """What is free for pods of `template`, whose GPUs are counted as `resource`.
+
+    `owner` is namespace and name of the deployment. Its servers of other templates that do not
+    answer are not reckoned with: they give way before anything else does.
+    """
+    wanted = stamp(template)
+    lasting = [each for each in holders if not _gives_way(each, owner, wanted)]
+    takers = _beside(eligible(nodes, template["spec"]), template, lasting, owner[0])
+    held = _held(lasting)
+    need = requests(template["spec"])
+    left = [_left(node, held[node["metadata"]["name"]]) for node in takers]
+    return Room(
+        servers=sum(_times(need, each) for each in left),
+        free=sum(max(0, int(each.get(resource, NOTHING))) for each in left),
+        gpus=sum(int(_given(node).get(resource, NOTHING)) for node in takers),
+        nodes=len(takers),
+    )
+
+
+def _gives_way(holder: Holder, owner: tuple[str, str], wanted: str) -> bool:
+    ours = (holder.namespace, holder.server) == owner
+    return ours and not holder.ready and holder.stamp != wanted
+
+
+def _beside(
+    nodes: list[Object], template: Object, holders: Iterable[Holder], namespace: str
+) -> list[Object]:
+    """Only the node whose pods mount the volume already, where only one node can."""
+    rules = template["spec"].get("affinity", {}).get("podAffinity", {})
+    terms = rules.get("requiredDuringSchedulingIgnoredDuringExecution", ())
+    volume = template["metadata"].get("labels", {}).get(labels.VOLUME, "")
+    together = any(
+        labels.VOLUME in term.get("labelSelector", {}).get("matchLabels", {}) for term in terms
+    )
+    mounting = {
+        each.node for each in holders if each.namespace == namespace and each.volume == volume
+    }
+    if not together or not mounting:
+        return nodes
+    return [node for node in nodes if node["metadata"]["name"] in mounting]
+
+
+def _held(holders: Iterable[Holder]) -> dict[str, Amounts]:
+    held: dict[str, Amounts] = defaultdict(dict)
+    for each in holders:
+        on_node = held[each.node]
+        for name, amount in each.amounts.items():
+            on_node[name] = on_node.get(name, NOTHING) + amount
+    return held
+
+
+def _given(node: Object) -> Amounts:
+    return amounts(node.get("status", {}).get("allocatable", {}))
+
+
+def _left(node: Object, held: Amounts) -> Amounts:
+    return {name: amount - held.get(name, NOTHING) for name, amount in _given(node).items()}
+
+
+def _times(need: Amounts, left: Amounts) -> int:
+    counts = [left.get(name, NOTHING) // amount for name, amount in need.items() if amount > 0]
+    return max(0, int(min(counts, default=NOTHING)))

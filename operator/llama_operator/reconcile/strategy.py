@@ -1,0 +1,106 @@
+"""How servers are replaced, given what is free: pure.
+
+A new server beside the old ones is best, and waits for ever where no GPU is free. One at a time
+needs none, and where there is only one it leaves nobody to answer. What is chosen is said.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llama_operator.reconcile.capacity import Room
+from llama_operator.reconcile.record import Record
+
+# A new server without a node for longer is not waited for: who counted was wrong, or too late.
+PENDING_SECONDS = 60
+# As Kubernetes does: so many at once, and what else is free stays free for others.
+_AT_ONCE = 4
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What the choice depends on. `each`: GPUs of one server; `room` is None where not counted."""
+
+    strategy: str
+    replicas: int
+    each: int
+    allow_downtime: bool
+    # Whether any server answers now, and seconds that a start took, 0 while unknown.
+    answers: bool = True
+    start_seconds: int = 0
+    room: Room | None = None
+
+
+def choose(now: Situation) -> Record | None:
+    """The strategy; None where nothing may be done until more GPUs are free."""
+    if now.strategy != "Auto":
+        return _asked_for(now)
+    if now.replicas == 0:
+        return Record("InPlace", "No server runs")
+    if now.room is None:
+        return _tried(now)
+    return _surge(now, now.room) if now.room.servers else _without_room(now, now.room)
+
+
+def _without_room(now: Situation, room: Room) -> Record | None:
+    if now.replicas > 1:
+        rest = now.replicas - 1
+        text = f"{held(now)}: servers are replaced one at a time, {rest} of {now.replicas} stay"
+        return Record("InPlace", text, free=room.free)
+    if now.allow_downtime or not now.answers:
+        return Record("Swap", f"{held(now)}: {_downtime(now)}", free=room.free)
+    return None
+
+
+def _asked_for(now: Situation) -> Record:
+    surge = _at_once(now.replicas) if now.strategy == "Surge" else 0
+    return Record(now.strategy, f"spec.rollout.strategy is {now.strategy}", surge)
+
+
+def _at_once(replicas: int) -> int:
+    return max(1, -(-replicas // _AT_ONCE))
+
+
+def _tried(now: Situation) -> Record:
+    text = (
+        "GPUs that are free could not be counted: a new server is tried beside the old ones, and "
+        f"not waited for if no node takes it within {PENDING_SECONDS} s"
+    )
+    return Record("Surge", text, _at_once(now.replicas))
+
+
+def _surge(now: Situation, room: Room) -> Record:
+    count = min(room.servers, _at_once(now.replicas))
+    first = "a new server starts" if count == 1 else f"{count} new servers start"
+    return Record("Surge", f"{held(now)}: {first} before an old one stops", count, room.free)
+
+
+def held(now: Situation) -> str:
+    """What there is for one more server, in words."""
+    room = now.room
+    if room is None:
+        return "GPUs that are free could not be counted"
+    if not now.each:
+        return f"The nodes have room for {room.servers} more servers"
+    text = f"{room.free} of {room.gpus} GPUs are free and a server needs {now.each}"
+    if room.free >= now.each and not room.servers:
+        text += ", with CPU and memory, on one node"
+    return text
+
+
+def _downtime(now: Situation) -> str:
+    if not now.answers:
+        return "the old server, which does not answer, stops first"
+    took = f"about {now.start_seconds} s, as the last start took" if now.start_seconds else ""
+    return (
+        "the only server stops before the new one starts; no answer for "
+        f"{took or 'as long as a start takes'}"
+    )
+
+
+def fallen_back(now: Situation, record: Record) -> Record:
+    """The strategy once a surge has found no node."""
+    text = f"No node took the new server within {PENDING_SECONDS} s: "
+    if now.replicas > 1:
+        return Record("InPlace", f"{text}servers are replaced one at a time", free=record.free)
+    return Record("Swap", text + _downtime(now), free=record.free)
