@@ -72,7 +72,12 @@ def test_minimal_deployment_is_filled_in(api: RawApi) -> None:
         "engine": {"device": "cuda", "enforceEager": False},
         "auth": {"mode": "APIKey"},
         "endpoint": {"port": 8000, "networkPolicy": {"enabled": True}},
-        "rollout": {"strategy": "Auto", "allowDowntime": True, "historyLimit": 5},
+        "rollout": {
+            "strategy": "Auto",
+            "allowDowntime": True,
+            "automaticRollback": True,
+            "historyLimit": 5,
+        },
         "startup": {"budget": "auto"},
         "drain": {"timeout": "60s"},
         "disruption": {"maxUnavailable": 1},

@@ -195,6 +195,11 @@ class RolloutSpec(Model):
         description="Auto may stop the only server before the new one starts, where its GPUs are "
         "needed; false: it waits for free ones. Default true.",
     )
+    automatic_rollback: bool = Field(
+        default=True,
+        description="Go back to the last good revision when a new one fails for good, or does not "
+        "start within its budget. It is not tried again until the spec changes. Default true.",
+    )
     history_limit: int = Field(
         default=5,
         description="Earlier revisions that are kept, with the weights they mount. Default 5.",

@@ -159,6 +159,16 @@ class RevisionStatus(Model):
     update: str | None = Field(
         default=None, description="Revision of the present spec.", max_length=253
     )
+    last_good: str | None = Field(
+        default=None,
+        description="Revision that all servers were ready with last.",
+        max_length=253,
+    )
+    rejected: str | None = Field(
+        default=None,
+        description="Revision of the present spec that failed; servers are back at lastGood.",
+        max_length=253,
+    )
 
 
 class RolloutStatus(Model):

@@ -46,6 +46,8 @@ class Cause:
     evidence: str = field(default="", compare=False, repr=False)
     fix: Patch = field(default_factory=dict, compare=False, repr=False)
     pod: str = field(default="", compare=False, repr=False)
+    # Starting again does not help.
+    permanent: bool = field(default=False, compare=False, repr=False)
 
     @property
     def ended(self) -> bool:
@@ -179,4 +181,11 @@ def _told(verdict: Diagnosis) -> Cause:
     if verdict.evidence:
         parts.append(f"vLLM's words: {clip(still(verdict.evidence), _EVIDENCE_LIMIT)}")
     message = " ".join(parts)
-    return Cause(verdict.cause, message, verdict.rank, verdict.evidence, verdict.fix)
+    return Cause(
+        verdict.cause,
+        message,
+        verdict.rank,
+        verdict.evidence,
+        verdict.fix,
+        permanent=verdict.permanent,
+    )

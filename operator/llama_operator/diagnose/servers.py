@@ -58,3 +58,13 @@ def refused(server: Object | None) -> Cause | None:
         if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
             return kubernetes.refused(condition.get("message", ""))
     return None
+
+
+def over_budget(server: Object | None) -> bool:
+    """Whether the Deployment, as it now is, has made no progress for as long as it may take."""
+    meta, live = (server or {}).get("metadata", {}), (server or {}).get("status", {})
+    seen = live.get("observedGeneration") == meta.get("generation")
+    return seen and any(
+        each.get("type") == "Progressing" and each.get("reason") == "ProgressDeadlineExceeded"
+        for each in live.get("conditions", ())
+    )

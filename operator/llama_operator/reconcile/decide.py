@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from llama_operator.api.conditions import Condition
 from llama_operator.api.reserved import reserved_args, reserved_env
+from llama_operator.planner.plan import Plan
 from llama_operator.reconcile import planning, reach, revisions, rollout, stalls
 from llama_operator.reconcile.actions import (
     LEFTOVER_RETRY_SECONDS,
@@ -48,6 +49,11 @@ class Decision:
     # How the servers come to be of it; None while there is nothing to serve.
     course: rollout.Course | None = None
 
+    @property
+    def plan(self) -> Plan | None:
+        """The plan of the servers: not that of the spec, where it is waited for or was given up."""
+        return (self.course.plan if self.course else None) or self.judgement.plan
+
 
 def decide(view: DeploymentView) -> Decision:
     """The next actions for a LlamaDeployment that is not being deleted."""
@@ -68,14 +74,17 @@ def decide(view: DeploymentView) -> Decision:
     stuck = stalls.find(view)
     actions = [*_make_key(view), *_make_weights(view, judgement), *(each.delete for each in stuck)]
     if ready:
-        actions += [*converge(desired, view.children), *_spare(view, desired, name)]
+        actions += [*converge(desired, view.children), *_spare(view, desired, name, course)]
     again = _soonest(_follow(view), course.again if course else None)
     return Decision(judgement, condition, actions, desired, None, again, name, stuck, course)
 
 
-def _spare(view: DeploymentView, desired: list[Object], revision: str) -> list[Action]:
+def _spare(
+    view: DeploymentView, desired: list[Object], revision: str, course: rollout.Course | None
+) -> list[Action]:
     kinds = ("PodDisruptionBudget", "NetworkPolicy")
-    return [*prune(desired, view.children, kinds), *revisions.spare(view, revision)]
+    kept = rollout.needed(view, revision, course) if course else {revision}
+    return [*prune(desired, view.children, kinds), *revisions.spare(view, kept)]
 
 
 def _follow(view: DeploymentView) -> float | None:
@@ -95,7 +104,7 @@ def _desired(
     # Written down before any server follows it: a crash between the two must not lose it.
     made = [] if kept else [revisions.make(view, wish, name)]
     template = kept.template if kept else made[0]["data"]["template"]
-    course = rollout.course(view, template, wish.plan.gpus)
+    course = rollout.course(view, name, template, wish.plan.gpus)
     how = course.record.how if course.record else Replacing()
     return course, [*made, *render.serving_objects(wish, course.template, how)]
 

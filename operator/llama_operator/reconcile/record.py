@@ -17,12 +17,19 @@ Object = dict[str, Any]
 
 @dataclass(frozen=True)
 class Record:
-    """A strategy with its reason; `free` GPUs were counted when it was chosen, None: not counted."""
+    """A strategy with its reason; `free` GPUs were counted when it was chosen, None: not counted.
+
+    `last_good` is the revision to go back to; `rejected` the one that it was gone back from, and
+    `verdict` why, in a sentence.
+    """
 
     strategy: str
     reason: str
     surge: int = 0
     free: int | None = None
+    last_good: str = ""
+    rejected: str = ""
+    verdict: str = ""
 
     @property
     def how(self) -> Replacing:

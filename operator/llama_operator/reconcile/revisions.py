@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,11 +71,17 @@ def make(view: DeploymentView, serving: Serving, name: str) -> Object:
     return revision.controller_revision(serving, name, number, revision.content(serving))
 
 
-def spare(view: DeploymentView, current: str) -> list[Action]:
+def spare(view: DeploymentView, needed: Container[str]) -> list[Action]:
     """Deletions of the oldest beyond those that are kept."""
-    others = [obj for obj in _of(view) if obj["metadata"]["name"] != current]
+    others = [obj for obj in _of(view) if obj["metadata"]["name"] not in needed]
     others.sort(key=lambda obj: int(obj.get("revision", 0)), reverse=True)
     return [delete(obj) for obj in others[view.spec.rollout.history_limit :]]
+
+
+def mountable(view: DeploymentView, name: str) -> bool:
+    """Whether a revision is kept, and the copies that it mounts are there."""
+    found = view.children.get((KIND, name))
+    return found is not None and set(copies_of(found)) <= view.copies
 
 
 def serving_now(view: DeploymentView, update: str) -> str:

@@ -6,11 +6,12 @@ rolls, a server that finds no node is not waited for longer than a minute.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from llama_operator.diagnose.template import of_template, stamp
-from llama_operator.reconcile import record, revisions, strategy
+from llama_operator.planner.plan import Plan
+from llama_operator.reconcile import record, revisions, rollback, strategy
 from llama_operator.reconcile.capacity import room
 from llama_operator.reconcile.copies import weights_condition
 from llama_operator.reconcile.record import Record
@@ -28,6 +29,10 @@ class Course:
 
     template: Object
     record: Record | None = None
+    # The plan of that template, where it is not that of the revision that is asked for.
+    plan: Plan | None = None
+    # Why that revision was given up; "" where it was not.
+    refused: str = ""
     # Why the rollout has not begun; "" where it has.
     waits: str = ""
     free: int | None = None
@@ -48,23 +53,65 @@ def counts(view: DeploymentView) -> bool:
         return False
     if spec.rollout.strategy != "Auto" or weights_condition(view).status != "True":
         return False
+    if _given_up(view, server, name) is not None:
+        return False
     kept = view.children.get((revisions.KIND, name))
     return kept is None or revisions.stamp_of(kept) != _stamp(server)
 
 
-def course(view: DeploymentView, template: Object, gpus: int) -> Course:
-    """What is due on the way to `template`, whose servers have so many GPUs each."""
+def course(view: DeploymentView, name: str, template: Object, gpus: int) -> Course:
+    """What is due on the way to revision `name`, with its template and so many GPUs a server."""
     server = _server(view)
+    given_up = _given_up(view, server, name)
+    if given_up is not None:
+        return _back(view, given_up, template)
     if server is None:
         return Course(template)
     if _stamp(server) == stamp(template):
-        return _under_way(view, server, template, gpus)
+        return _under_way(view, server, name, Course(template, record.read(server)), gpus)
     now = _situation(view, template, gpus)
     chosen = strategy.choose(now)
     if chosen is not None:
-        return Course(template, chosen)
-    free, again = now.room.free if now.room else None, WAIT_SECONDS
-    return Course(_present(view, server), record.read(server), _waits(view, now), free, again)
+        good = rollback.last_good(view, server, record.read(server))
+        return Course(template, replace(chosen, last_good="" if good == name else good))
+    return _waiting(view, server, now)
+
+
+def _given_up(view: DeploymentView, server: Object | None, name: str) -> Record | None:
+    kept = rollback.remembered(view, server, record.read(server))
+    refused = kept is not None and kept.rejected == name and bool(name)
+    return kept if refused and view.spec.rollout.automatic_rollback else None
+
+
+def _back(view: DeploymentView, kept: Record, otherwise: Object) -> Course:
+    """At the last good revision, for as long as the spec asks for the one that was given up."""
+    good = revisions.find(view, kept.last_good)
+    if good is not None:
+        return Course(good.template, kept, good.plan, kept.verdict)
+    server = _server(view)
+    present = dict(server["spec"]["template"]) if server else otherwise
+    return Course(present, kept, refused=kept.verdict)
+
+
+def _waiting(view: DeploymentView, server: Object, now: Situation) -> Course:
+    """The template that servers are of, as it was written down, until there is room."""
+    kept = revisions.find(view, revisions.of_stamp(view, _stamp(server)))
+    return Course(
+        kept.template if kept else dict(server["spec"]["template"]),
+        record.read(server),
+        kept.plan if kept else None,
+        waits=_waits(view, now),
+        free=now.room.free if now.room else None,
+        again=WAIT_SECONDS,
+    )
+
+
+def needed(view: DeploymentView, name: str, on: Course) -> set[str]:
+    """Revisions that servers are of, and that they may have to go back to from `name`."""
+    server, kept = _server(view), on.record
+    present = revisions.of_stamp(view, _stamp(server)) if server else ""
+    back = kept.last_good if kept and not rollback.proven(view, kept, name) else ""
+    return {name, present, back}
 
 
 def _server(view: DeploymentView) -> Object | None:
@@ -73,12 +120,6 @@ def _server(view: DeploymentView) -> Object | None:
 
 def _stamp(server: Object) -> str:
     return stamp(server.get("spec", {}).get("template"))
-
-
-def _present(view: DeploymentView, server: Object) -> Object:
-    """The template that servers are of, as it was written down."""
-    kept = revisions.find(view, revisions.of_stamp(view, _stamp(server)))
-    return kept.template if kept else dict(server["spec"]["template"])
 
 
 def _situation(view: DeploymentView, template: Object, gpus: int) -> Situation:
@@ -114,18 +155,38 @@ def _waits(view: DeploymentView, now: Situation) -> str:
 # -- while it rolls -------------------------------------------------------------------------------
 
 
-def _under_way(view: DeploymentView, server: Object, template: Object, gpus: int) -> Course:
-    kept = record.read(server)
-    if kept is None or not _older(view, server):
-        return Course(template, kept)
-    asked = view.spec.rollout.strategy
+def _under_way(
+    view: DeploymentView, server: Object, name: str, as_it_is: Course, gpus: int
+) -> Course:
+    kept, template = as_it_is.record, as_it_is.template
+    if kept is None:
+        return as_it_is
+    if kept.rejected:
+        # Another spec was asked for since: should it come again, it is tried again.
+        kept = replace(kept, rejected="", verdict="")
+        as_it_is = replace(as_it_is, record=kept)
+    why = rollback.cause(view, server, kept, name)
+    if why is not None:
+        return _give_up(view, name, as_it_is, why)
+    if not _older(view, server):
+        return as_it_is
     now = _situation(view, template, gpus)
-    if asked not in ("Auto", kept.strategy):
-        return Course(template, strategy.choose(now))
+    asked = strategy.choose(now) if now.strategy not in ("Auto", kept.strategy) else None
+    if asked is not None:
+        return Course(template, replace(asked, last_good=kept.last_good))
     left = _patience(view, server, kept)
     if left is None or left > 0:
         return Course(template, kept, again=left)
     return Course(template, strategy.fallen_back(now, kept))
+
+
+def _give_up(view: DeploymentView, name: str, as_it_is: Course, why: rollback.Why) -> Course:
+    kept = as_it_is.record
+    if kept is None or not revisions.mountable(view, kept.last_good):
+        good = kept.last_good if kept else ""
+        return replace(as_it_is, refused=rollback.no_way_back(name, good))
+    verdict = rollback.verdict(name, why, kept.last_good)
+    return _back(view, replace(kept, rejected=name, verdict=verdict), as_it_is.template)
 
 
 def _older(view: DeploymentView, server: Object) -> list[Object]:

@@ -13,6 +13,8 @@ from llama_operator.reconcile import coldstart, revisions
 from llama_operator.reconcile.actions import Failure
 from llama_operator.reconcile.decide import Decision
 from llama_operator.reconcile.ownership import changed
+from llama_operator.reconcile.record import Record
+from llama_operator.reconcile.rollout import Course
 from llama_operator.reconcile.snapshot import DeploymentView, Object
 from llama_operator.render import secret
 from llama_operator.render.meta import selector
@@ -41,7 +43,7 @@ def build(view: DeploymentView, decision: Decision, failure: Failure | None, now
         status["revision"] = revision
     if decision.course is not None and decision.course.status:
         status["rollout"] = decision.course.status
-    planned = decision.judgement.plan
+    planned = decision.plan
     if planned is not None:
         status["plan"] = planned.to_status()
     elif server is not None and "plan" in old:
@@ -62,8 +64,19 @@ def _revision(view: DeploymentView, decision: Decision, conditions: list[Conditi
     update = decision.revision
     rolled = any(each.reason == "RolloutComplete" for each in conditions)
     current = update if rolled else revisions.serving_now(view, update)
-    named = {"update": update, "current": current}
+    kept = decision.course.record if decision.course else None
+    old = view.raw.get("status", {}).get("revision", {}).get("lastGood", "")
+    named = {
+        "update": update,
+        "current": current,
+        "lastGood": update if rolled and view.spec.replicas else _known(kept) or old,
+        "rejected": kept.rejected if kept and kept.rejected == update else "",
+    }
     return {key: name for key, name in named.items() if name}
+
+
+def _known(kept: Record | None) -> str:
+    return kept.last_good if kept else ""
 
 
 def _counts(server: Object | None) -> Object:
@@ -168,12 +181,22 @@ def _progressing(
     if not decision.desired:
         text = "Servers stay as they are until Planned and WeightsReady are True"
         return _moves("Unknown", "RollingOut", text)
-    if decision.course is not None and decision.course.waits:
-        return _moves("False", "WaitingForGPUs", decision.course.waits)
+    held_up = _held_up(decision.course)
+    if held_up is not None:
+        return held_up
     if not _current(decision, server):
         return _moves("True", "RollingOut", "Replicas are being replaced by this generation")
     stall = _stalled_before(view) if not decision.stalls else decision.stalls[0].message
-    return _rollout(server.get("status", {}), view.spec.replicas, cause, stall)
+    return _rollout(server, view.spec.replicas, cause, stall)
+
+
+def _held_up(course: Course | None) -> Condition | None:
+    """Why servers are not of the revision that is asked for, and will not be by themselves."""
+    if course is not None and course.refused:
+        return _moves("False", "RevisionRejected", course.refused)
+    if course is not None and course.waits:
+        return _moves("False", "WaitingForGPUs", course.waits)
+    return None
 
 
 def _stalled_before(view: DeploymentView) -> str:
@@ -187,9 +210,10 @@ def _moves(status: Status, reason: str, message: str) -> Condition:
     return Condition("Progressing", status, reason, message)
 
 
-def _rollout(live: Object, wanted: int, cause: Cause | None, stall: str) -> Condition:
+def _rollout(server: Object, wanted: int, cause: Cause | None, stall: str) -> Condition:
+    live = server.get("status", {})
     replicas, ready = live.get("replicas", 0), live.get("readyReplicas", 0)
-    if _stalled(live) or (stall and ready < wanted):
+    if servers.over_budget(server) or (stall and ready < wanted):
         return _moves("False", "StartupStalled", stall or _OVER_BUDGET)
     if live.get("updatedReplicas", 0) < min(wanted, replicas):
         return _moves("True", "RollingOut", "Replicas are being replaced by this generation")
@@ -207,13 +231,6 @@ def _current(decision: Decision, server: Object) -> bool:
     meta, live = server["metadata"], server.get("status", {})
     observed = live.get("observedGeneration") == meta.get("generation")
     return observed and not any(changed(obj, server) for obj in wanted)
-
-
-def _stalled(live: Object) -> bool:
-    return any(
-        c.get("type") == "Progressing" and c.get("reason") == "ProgressDeadlineExceeded"
-        for c in live.get("conditions", ())
-    )
 
 
 def _degraded(

@@ -6,7 +6,7 @@ needs none, and where there is only one it leaves nobody to answer. What is chos
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from llama_operator.reconcile.capacity import Room
 from llama_operator.reconcile.record import Record
@@ -102,5 +102,6 @@ def fallen_back(now: Situation, record: Record) -> Record:
     """The strategy once a surge has found no node."""
     text = f"No node took the new server within {PENDING_SECONDS} s: "
     if now.replicas > 1:
-        return Record("InPlace", f"{text}servers are replaced one at a time", free=record.free)
-    return Record("Swap", text + _downtime(now), free=record.free)
+        text += "servers are replaced one at a time"
+        return replace(record, strategy="InPlace", surge=0, reason=text)
+    return replace(record, strategy="Swap", surge=0, reason=text + _downtime(now))

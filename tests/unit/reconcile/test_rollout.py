@@ -28,6 +28,7 @@ from llama_operator.reconcile.strategy import PENDING_SECONDS
 
 Object = dict[str, Any]
 KEY = SecretView("web-api-key", True, frozenset({"default"}), frozenset({"uid-web"}))
+NOW_TEXT = "2026-01-01T12:00:00Z"
 EDIT: Object = {"args": ["--seed=1"]}
 SEED: Object = {"engine": EDIT}
 
@@ -114,7 +115,7 @@ def edited(servers: Servers, **more: Any) -> Decision:
 
 
 def told(servers: Servers, decision: Decision) -> Object:
-    return status.build(servers.view(), decision, None, "2026-01-01T12:00:00Z")
+    return status.build(servers.view(), decision, None, NOW_TEXT)
 
 
 def progressing(servers: Servers, decision: Decision) -> tuple[str, str, str]:
