@@ -177,6 +177,7 @@ class RolloutStatus(Model):
     strategy: str | None = Field(default=None, description="Surge, InPlace or Swap.", max_length=32)
     free_gpus: int | None = Field(
         default=None,
+        alias="freeGPUs",
         description="GPUs for this pod that nobody held when the rollout began.",
         ge=0,
         json_schema_extra=INT32,

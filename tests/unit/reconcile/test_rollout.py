@@ -18,6 +18,7 @@ from tests.support.builders import (
 )
 
 from llama_operator.api import labels
+from llama_operator.api.v1alpha1_status import RevisionStatus, RolloutStatus
 from llama_operator.diagnose.template import stamp
 from llama_operator.reconcile import record, revisions, rollout, status
 from llama_operator.reconcile.actions import Apply
@@ -115,7 +116,11 @@ def edited(servers: Servers, **more: Any) -> Decision:
 
 
 def told(servers: Servers, decision: Decision) -> Object:
-    return status.build(servers.view(), decision, None, NOW_TEXT)
+    made = status.build(servers.view(), decision, None, NOW_TEXT)
+    for part, model in (("rollout", RolloutStatus), ("revision", RevisionStatus)):
+        fields = {each.alias for each in model.model_fields.values()}
+        assert set(made.get(part, {})) <= fields, "the API server refuses others"
+    return made
 
 
 def progressing(servers: Servers, decision: Decision) -> tuple[str, str, str]:
