@@ -21,6 +21,7 @@ SECTIONS = {
         "scale": "Set the number of replicas of a deployment.",
         "set": "Set fields of a deployment, and say what restarts.",
         "apply": "Make or change what a manifest says.",
+        "rollout": "Follow a rollout, list revisions, and go back to one.",
         "delete": "Delete a deployment; its weights are kept.",
         "logs": "Print the logs of its servers and of the Jobs of its weights.",
         "doctor": "Say what is wrong with a deployment or in a log, and mend it.",

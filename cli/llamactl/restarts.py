@@ -16,8 +16,20 @@ def verdict(before: Spec, after: Spec, name: str) -> str:
     """One or two sentences on what follows from `after` taking the place of `before`."""
     if after.get("paused"):
         return f"{name} is paused: nothing happens until `paused=false` is set."
-    words = [_resumed(before), _restart(before, after), _replicas(before, after)]
+    moved = _pinned(before, after, name)
+    words = [_resumed(before), moved or _restart(before, after), _replicas(before, after)]
     return " ".join(filter(None, words)) or "No server restarts."
+
+
+def _pinned(before: Spec, after: Spec, name: str) -> str:
+    """What follows where `spec.rollout.undoTo` has the word; "" where it has not."""
+    was, now = ((spec.get("rollout") or {}).get("undoTo") or "" for spec in (before, after))
+    if now == was:
+        held = f"Servers stay at revision {now}, to which they were brought back: nothing else"
+        return f"{held} restarts them until `llamactl rollout undo {name} --off`." if now else ""
+    if now:
+        return f"Servers are replaced by those of revision {now}, whatever else the spec says."
+    return "Servers follow the spec again, and are replaced where it asks for others."
 
 
 def replicas(spec: Spec) -> int:

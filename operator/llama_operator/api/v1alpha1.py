@@ -207,6 +207,13 @@ class RolloutSpec(Model):
         le=100,
         json_schema_extra=INT32,
     )
+    undo_to: str | None = Field(
+        default=None,
+        description="A kept revision that servers are to be of, whatever else the spec says, until "
+        "this is removed. Auto: the revision of the spec.",
+        max_length=253,
+        pattern=NAME_PATTERN,
+    )
 
 
 class LlamaDeploymentSpec(Model):

@@ -52,7 +52,27 @@ def find(view: DeploymentView, name: str) -> Kept | None:
 
 
 def name_of(view: DeploymentView) -> str:
-    """Name of the revision of this spec and copy; "" while the copy's place is not known."""
+    """The revision that servers are to be of; "" while the place of the copy is not known."""
+    undo = view.spec.rollout.undo_to
+    return undo if undo and not undo_problem(view) else _of_spec(view)
+
+
+def undo_problem(view: DeploymentView) -> str:
+    """Why servers cannot go to the revision that `spec.rollout.undoTo` names; "" where they can."""
+    undo = view.spec.rollout.undo_to
+    if not undo or (mountable(view, undo) and find(view, undo)):
+        return ""
+    servers = "servers stay as they are"
+    if (KIND, undo) in view.children:
+        return f"spec.rollout.undoTo: the weights of revision {undo} were removed; {servers}"
+    kept = ", ".join(sorted(obj["metadata"]["name"] for obj in _of(view)))
+    return (
+        f"spec.rollout.undoTo: there is no revision {undo}; {servers}. Name one that is kept "
+        f"({kept}): llamactl rollout history {view.owner.name}"
+    )
+
+
+def _of_spec(view: DeploymentView) -> str:
     if view.weights is None or not {"path", "bytes"} <= set(view.weights.get("status", {})):
         return ""
     inputs = revision.inputs_of(view.spec, copy_of(view.weights))

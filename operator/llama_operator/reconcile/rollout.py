@@ -53,7 +53,7 @@ def counts(view: DeploymentView) -> bool:
         return False
     if spec.rollout.strategy != "Auto" or weights_condition(view).status != "True":
         return False
-    if _given_up(view, server, name) is not None:
+    if _given_up(view, server, name) is not None or revisions.undo_problem(view):
         return False
     kept = view.children.get((revisions.KIND, name))
     return kept is None or revisions.stamp_of(kept) != _stamp(server)
@@ -67,6 +67,9 @@ def course(view: DeploymentView, name: str, template: Object, gpus: int) -> Cour
         return _back(view, given_up, template)
     if server is None:
         return Course(template)
+    problem = revisions.undo_problem(view)
+    if problem:
+        return replace(_as_it_is(view, server), refused=problem)
     if _stamp(server) == stamp(template):
         return _under_way(view, server, name, Course(template, record.read(server)), gpus)
     now = _situation(view, template, gpus)
@@ -94,16 +97,20 @@ def _back(view: DeploymentView, kept: Record, otherwise: Object) -> Course:
 
 
 def _waiting(view: DeploymentView, server: Object, now: Situation) -> Course:
-    """The template that servers are of, as it was written down, until there is room."""
-    kept = revisions.find(view, revisions.of_stamp(view, _stamp(server)))
-    return Course(
-        kept.template if kept else dict(server["spec"]["template"]),
-        record.read(server),
-        kept.plan if kept else None,
+    """As it is, until there is room."""
+    return replace(
+        _as_it_is(view, server),
         waits=_waits(view, now),
         free=now.room.free if now.room else None,
         again=WAIT_SECONDS,
     )
+
+
+def _as_it_is(view: DeploymentView, server: Object) -> Course:
+    """The template that servers are of, as it was written down."""
+    kept = revisions.find(view, revisions.of_stamp(view, _stamp(server)))
+    template = kept.template if kept else dict(server["spec"]["template"])
+    return Course(template, record.read(server), kept.plan if kept else None)
 
 
 def needed(view: DeploymentView, name: str, on: Course) -> set[str]:

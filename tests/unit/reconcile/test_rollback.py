@@ -228,3 +228,71 @@ def test_from_a_rollout_edited_before_it_was_good_the_way_back_is_the_one_before
     decision = decide(servers.view())
     assert told(servers, decision)["revision"]["lastGood"] == good
     assert not [arg for arg in args(decision) if arg.startswith("--seed=")]
+
+
+# -- undo -----------------------------------------------------------------------------------------
+
+
+def undone(servers: Servers, to: str) -> Servers:
+    servers.spec["rollout"] = {"undoTo": to}
+    return servers
+
+
+def edited_well(servers: Servers) -> Servers:
+    servers.roll(edited(servers))
+    servers.pods = [servers.pod("new-0"), servers.pod("new-1")]
+    return servers
+
+
+def test_undo_goes_to_a_kept_revision_and_counts_as_any_rollout() -> None:
+    servers = settled()
+    good = revisions.name_of(servers.view())
+    decision = decide(undone(edited_well(servers), good).view())
+    assert "--seed=1" not in args(decision)
+    assert how(decision) == (1, 0)
+    servers.roll(decision)
+    assert told(servers, decision)["revision"]["update"] == good
+    assert decide(servers.view()).actions == []
+
+
+def test_while_it_is_set_the_rest_of_the_spec_rolls_nothing() -> None:
+    servers = settled()
+    good = revisions.name_of(servers.view())
+    servers.roll(decide(undone(edited_well(servers), good).view()))
+    servers.spec["engine"] = {"args": ["--seed=3"]}
+    assert decide(servers.view()).actions == []
+    servers.spec["rollout"] = {}
+    assert "--seed=3" in args(decide(servers.view()))
+
+
+def test_undo_to_what_is_not_kept_touches_nothing_and_names_what_is() -> None:
+    servers = settled()
+    good = revisions.name_of(servers.view())
+    decision = decide(undone(servers, "web-0000000000").view())
+    assert decision.actions == []
+    state, reason, message = progressing(servers, decision)
+    assert (state, reason) == ("False", "RevisionRejected")
+    assert "there is no revision web-0000000000" in message
+    assert good in message
+
+
+def test_undo_to_weights_that_were_removed_touches_nothing() -> None:
+    servers = settled()
+    good = revisions.name_of(servers.view())
+    undone(edited_well(servers), good)
+    view = servers.view(copies=frozenset())
+    decision = decide(view)
+    assert decision.actions == []
+    assert "--seed=1" in args(decision)
+    assert decision.course is not None
+    assert "weights" in decision.course.refused
+    assert "were removed" in decision.course.refused
+
+
+def test_the_revision_that_is_gone_back_to_is_never_pruned() -> None:
+    servers = settled()
+    good = revisions.name_of(servers.view())
+    undone(edited_well(servers), good)
+    servers.spec["rollout"]["historyLimit"] = 0
+    deleted = [each.name for each in decide(servers.view()).actions if isinstance(each, Delete)]
+    assert good not in deleted
