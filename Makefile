@@ -142,6 +142,10 @@ bench-operator: prepare  ## 100, 1,000 and 10,000 deployments on a real API serv
 bench-guard: setup  ## What the API key guard costs: real vLLM with and without it, by turns
 	@$(PY) -m tests.bench.guard $(BENCH_ARGS)
 
+.PHONY: bench-rollout
+bench-rollout: prepare  ## Rollouts on full and free GPUs: strategy, servers that answer, way back
+	@$(PY) -m tests.bench.rollout $(BENCH_ARGS)
+
 .PHONY: clean
 clean: cluster-down  ## Remove the virtual environment and local state (the cache stays)
 	@rm -rf $(VENV) $(DOCS) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -187,6 +187,9 @@ BOUNDS = [
     Refusal("dtype", deployment(sizing={"dtype": "int8"}), "spec.sizing.dtype", "supported values"),
     Refusal("auth", deployment(auth={"mode": "Open"}), "spec.auth.mode", "supported values"),
     Refusal("drain", deployment(drain={"timeout": "soon"}), "spec.drain.timeout", "should match"),
+    Refusal(
+        "undo", deployment(rollout={"undoTo": "Not A Name"}), "spec.rollout.undoTo", "should match"
+    ),
     Refusal("budget", deployment(startup={"budget": "30"}), "spec.startup.budget", "should match"),
     Refusal(
         "strategy",

@@ -106,6 +106,7 @@ def test_a_server_that_has_gone_comes_back_as_it_was(monkeypatch: pytest.MonkeyP
         {"retention": {"policy": "Retain"}},
         {"endpoint": {"networkPolicy": {"enabled": False}}},
         {"rollout": {"historyLimit": 2}},
+        {"rollout": {"strategy": "Swap", "allowDowntime": False, "automaticRollback": False}},
         {"engine": {"image": "", "device": "cuda"}, "auth": {"mode": "APIKey"}},  # defaults
     ],
 )
@@ -113,6 +114,26 @@ def test_what_needs_no_restart_is_no_revision(spec: Object) -> None:
     raw = deployment(**spec)
     changed = deployment_view(raw, weights=ready_weights(deployment()), key=KEY)
     assert revisions.name_of(changed) == revisions.name_of(seen())
+
+
+def test_labels_of_the_deployment_and_other_keys_touch_no_server() -> None:
+    children = made()
+    labelled = deployment(meta={"labels": {"team": "b"}, "annotations": {"note": "x"}})
+    view = deployment_view(labelled, children, weights=ready_weights(labelled), key=KEY)
+    assert decide(view).actions == []
+    more = replace(KEY, entries=frozenset({"default", "alice", "bob"}))
+    assert decide(replace(view, key=more)).actions == []
+
+
+def test_replicas_change_the_count_and_not_the_template() -> None:
+    children = made()
+    (scaled,) = [
+        obj for obj in applied(decide(seen(children, spec={"replicas": 3})))
+        if obj["kind"] == "Deployment"
+    ]  # fmt: skip
+    before = next(obj for obj in children if obj["kind"] == "Deployment")
+    assert scaled["spec"]["template"] == before["spec"]["template"]
+    assert scaled["spec"]["strategy"] == before["spec"]["strategy"]
 
 
 @pytest.mark.parametrize(
