@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal, TypeVar
 
 from .api import Api
@@ -41,7 +41,8 @@ class Informer:
 
     `transform` shapes objects before they are cached (keep only what is read) and may change its
     argument; key and resourceVersion must stay. `indexes` are functions from an object to the
-    values it is found by. `optional` kinds may be missing on the server: they count as empty.
+    values it is found by. `optional` kinds may be missing on the server: they count as empty, and
+    are asked for again each minute, or, with `installed`, as soon as that returns.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Informer:
         transform: Transform | None = None,
         indexes: Mapping[str, IndexFn] | None = None,
         optional: bool = False,
+        installed: Callable[[], Awaitable[object]] | None = None,
         hooks: InformerHooks | None = None,
     ) -> None:
         self.resource = resource
@@ -72,6 +74,7 @@ class Informer:
             label_selector=label_selector,
             field_selector=field_selector,
             optional=optional,
+            installed=installed,
             transform=self._shaped(transform or drop_managed_fields),
             hooks=hooks,
         )

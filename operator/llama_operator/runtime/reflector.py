@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, Protocol
 
 from .api import Api, ObjectList
@@ -54,7 +54,7 @@ class Reflector:
     """Runs list and watch for one resource into a sink until cancelled.
 
     With `optional`, a kind that the server does not know counts as an empty list and is asked for
-    again each minute.
+    again each minute; with `installed`, as soon as that returns, and not before.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class Reflector:
         label_selector: str | None = None,
         field_selector: str | None = None,
         optional: bool = False,
+        installed: Callable[[], Awaitable[object]] | None = None,
         transform: Callable[[Object], Object] = lambda obj: obj,
         hooks: InformerHooks | None = None,
         backoff: Backoff | None = None,
@@ -79,7 +80,8 @@ class Reflector:
             "label_selector": label_selector,
             "field_selector": field_selector,
         }
-        self._optional = optional
+        self._optional = optional or installed is not None
+        self._installed = installed
         self._transform = transform
         self._hooks = hooks or NO_HOOKS
         self._backoff = backoff or Backoff()
@@ -122,7 +124,12 @@ class Reflector:
         self.served = False
         self._version = ""
         await self._sink.replace([])
-        await self._clock.sleep(ABSENT_RETRY)
+        if self._installed is None:
+            await self._clock.sleep(ABSENT_RETRY)
+            return
+        await self._installed()
+        # A definition is there a moment before what it defines is served.
+        await self._clock.sleep(self._backoff.next())
 
     async def _pause(self, error: Exception) -> None:
         expected = isinstance(error, ApiError | TransportError)

@@ -285,6 +285,25 @@ async def test_an_optional_kind_may_be_missing(
         await eventually(lambda: names(informer) == {"a"} and informer.served)
 
 
+async def test_a_kind_that_is_not_installed_costs_nothing_until_it_is(
+    server: FakeApi, api: Api
+) -> None:
+    server.kinds_missing = {"things"}
+    there = asyncio.Event()
+    informer, _ = make(api, installed=there.wait)
+    async with Running(informer.run()):
+        await eventually(lambda: informer.synced)
+        asked = len(server.requests)
+        await asyncio.sleep(0.1)
+        assert len(server.requests) == asked
+        there.set()  # a moment before the server knows the kind: no busy loop
+        await asyncio.sleep(0.1)
+        assert asked < len(server.requests) < asked + 40
+        server.kinds_missing = set()
+        server.put(THINGS_PATH, name="a")
+        await eventually(lambda: names(informer) == {"a"} and informer.served)
+
+
 async def test_indexes_follow_changes(server: FakeApi, api: Api) -> None:
     def by_label(obj: Object) -> list[str]:
         return [*(obj["metadata"].get("labels") or {}).values()]
