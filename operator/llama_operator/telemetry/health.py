@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
 log = logging.getLogger(__name__)
 
 Check = Callable[[], bool]
+Page = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class HealthServer:
-    """Serves /healthz, /readyz and /metrics; port 0 takes a free one (`port` after `start`)."""
+    """Serves /healthz, /readyz and /metrics; port 0 takes a free one (`port` after `start`).
+
+    `more` are pages of a program's own, by path.
+    """
 
     def __init__(
         self,
@@ -29,6 +33,7 @@ class HealthServer:
         host: str | None = None,
         port: int = 8080,
         content_type: str = "text/plain; version=0.0.4; charset=utf-8",
+        more: Mapping[str, Page] | None = None,
     ) -> None:
         self._ready = dict(ready)
         self._metrics = metrics
@@ -39,6 +44,8 @@ class HealthServer:
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._exposition)
+        for path, page in (more or {}).items():
+            app.router.add_get(path, page)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
 
     async def start(self) -> None:

@@ -177,8 +177,8 @@ class FakeApi:
         return self._write(request, path, json.loads(await request.read() or b"{}"))
 
     def _write(self, request: web.Request, path: str, body: Obj) -> web.Response:
-        if path.endswith("/status"):
-            return self._change(path.removesuffix("/status"), body)
+        if path.endswith(("/status", "/scale")):
+            return self._change(path.rsplit("/", 1)[0], body)
         if request.method == "POST":
             return self._create(path, body)
         if path not in self.objects and request.headers["Content-Type"].endswith("yaml"):
