@@ -26,6 +26,8 @@ SPECS: list[Object] = [
     {"replicas": 0},
     {"replicas": 3, "disruption": {"maxUnavailable": "50%"}},
     {"paused": True},
+    {"autoscaling": {}},
+    {"autoscaling": {"minReplicas": 0, "targets": [{"metric": "TimeToFirstToken", "value": 900}]}},
     {"gpu": {"count": 2}},
     {"gpu": {"product": "", "count": 4}},
     {"gpu": {"count": 3}},

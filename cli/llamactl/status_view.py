@@ -53,6 +53,7 @@ def text(
         detail.cold_start(seen.deployment, width),
         detail.events_table(warnings, width),
         _section("Endpoint", _endpoint(seen.deployment), width),
+        _section("Autoscaling", _autoscaling(seen.deployment), width),
         _next(seen, settings),
         unread_section(unread, width),
     ]
@@ -113,6 +114,26 @@ def _plan(obj: Object) -> list[tuple[str, str]]:
 
 def _found(obj: Object, width: int) -> str:
     return detail.plan_table(obj, width) if view.path(obj, "status", "observed") else ""
+
+
+def _autoscaling(obj: Object) -> list[tuple[str, str]]:
+    found = view.path(obj, "status", "autoscaling")
+    if not found:
+        return []
+    wanted = view.path(obj, "spec", "autoscaling", "targets") or ()
+    targets = ", ".join(f"{each['metric']} {each['value']}" for each in wanted)
+    least, most = found.get("minReplicas", "?"), found.get("maxReplicas", "?")
+    rows = [
+        ("Replicas", f"{least} to {most}, now {view.path(obj, 'spec', 'replicas')}"),
+        ("By", _scaler(str(found.get("scaler")), targets)),
+        ("Idle", str(view.path(obj, "spec", "autoscaling", "idleAfter")) if least == 0 else ""),
+        ("Note", str(found.get("message") or "")),
+    ]
+    return [(name, value) for name, value in rows if value]
+
+
+def _scaler(name: str, targets: str) -> str:
+    return "" if name == "None" else f"{name}: {targets}"
 
 
 def _type(plan: Object) -> str:

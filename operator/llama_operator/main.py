@@ -108,6 +108,19 @@ def main() -> None:
     metavar="URL",
     help="Collector that servers send traces to; with a path OTLP over HTTP, else gRPC.",
 )
+@click.option(
+    "--prometheus-address",
+    default="",
+    metavar="URL",
+    help="Prometheus that KEDA asks for spec.autoscaling; empty: KEDA is not used.",
+)
+@click.option(
+    "--keda-namespace",
+    default="keda",
+    show_default=True,
+    help="Namespace of KEDA, which may ask activators.",
+)
+@click.option("--activator-image", default="", help="Image of activators: that of the operator.")
 @click.option("--models-file", default="", help="More models, in the catalogue's own form.")
 @click.option(
     "--log-format",
@@ -171,6 +184,9 @@ def _config(options: dict[str, Any]) -> Config:
         ca_bundle=_bundle(options["ca_bundle"]),
         image_registry=options["image_registry"].rstrip("/"),
         otlp_endpoint=_otlp(options["otlp_endpoint"]),
+        prometheus_address=options["prometheus_address"].rstrip("/"),
+        keda_namespace=options["keda_namespace"],
+        activator_image=options["activator_image"] or Settings.activator_image,
     )
     return Config(
         kubeconfig=options["kubeconfig"],
@@ -204,6 +220,90 @@ def _otlp(text: str) -> str:
             param_hint="--otlp-endpoint",
         )
     return text
+
+
+@main.command()
+@click.option("--namespace", required=True, help="Namespace of the LlamaDeployment.")
+@click.option("--name", required=True, help="Its name.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Empty: all addresses.")
+@click.option(
+    "--port",
+    default=8790,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Port of requests.",
+)
+@click.option(
+    "--admin-port",
+    default=8791,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Port of health and metrics.",
+)
+@click.option(
+    "--idle-after",
+    default=600.0,
+    show_default=True,
+    type=click.FloatRange(min=0.1),
+    help="Seconds without a request until the replicas go.",
+)
+@click.option(
+    "--hold-timeout",
+    default=1800.0,
+    show_default=True,
+    type=click.FloatRange(min=0.1),
+    help="Seconds that a request waits for a server at most.",
+)
+@click.option(
+    "--drain-timeout",
+    default=60.0,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    help="Seconds for requests under way after SIGTERM.",
+)
+@click.option("--keys", default="", help="Directory whose files are API keys; empty: none asked.")
+@click.option(
+    "--max-held",
+    default=1000,
+    show_default=True,
+    type=click.IntRange(1, 100000),
+    help="Requests that wait at once at most.",
+)
+@click.option(
+    "--max-held-bytes",
+    default=128 << 20,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Bytes of all requests that wait at most.",
+)
+@click.option(
+    "--max-body-bytes",
+    default=16 << 20,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Bytes of one request at most.",
+)
+@click.option("--kubeconfig", default="", help="Kubeconfig file; in a pod its own account is used.")
+@click.option(
+    "--log-format",
+    default="json",
+    show_default=True,
+    type=click.Choice(["json", "text"]),
+    help="Form of the log.",
+)
+def activator(**options: Any) -> None:
+    """Hold requests while one deployment has no replica; the operator starts this by itself.
+
+    \b
+    Examples:
+      llama-operator activator --namespace default --name web --kubeconfig ~/.kube/config
+    """
+    from llama_operator.activator.program import Options, serve
+
+    try:
+        asyncio.run(serve(Options(**options)))
+    except Exception as error:
+        _end(error)
 
 
 @main.command()

@@ -13,7 +13,7 @@ from llama_operator import __version__
 from llama_operator.api import labels
 from llama_operator.catalog import catalog
 from llama_operator.config import Config
-from llama_operator.reconcile import resources, specs
+from llama_operator.reconcile import resources, scaling, specs
 from llama_operator.reconcile.caches import Caches
 from llama_operator.reconcile.fleet import ColdStarts, FleetCollector
 from llama_operator.reconcile.gather import Gatherer
@@ -130,6 +130,14 @@ def watch(manager: Manager, caches: Caches, servers: Controller, weights: Contro
         manager.watch(caches.children[kind.kind], servers, deployment_of)
     for kind in resources.WEIGHTS_CHILDREN:
         manager.watch(caches.children[kind.kind], weights, weights_of)
+    for kind in resources.ACTIVATOR_CHILDREN:
+        manager.watch(caches.children[kind.kind], servers, deployment_of)
+    for kind in resources.SCALING_CHILDREN:
+        manager.watch(
+            caches.children[kind.kind], servers, deployment_of, predicate=scaling.judged_anew
+        )
+    manager.watch(caches.keda.informer, servers, lambda _: autoscaled(caches))
+    manager.watch(caches.quotas, servers, lambda _: autoscaled(caches), predicate=scaling.limits)
     manager.watch(caches.pods, servers, labelled("LlamaDeployment"))
     manager.watch(caches.pods, weights, labelled("LlamaWeights"))
     manager.watch(caches.nodes, servers, lambda _: unplanned(caches), predicate=changed_generation)
@@ -199,6 +207,15 @@ def unplanned(caches: Caches) -> list[Key]:
         Key(raw["metadata"]["namespace"], raw["metadata"]["name"])
         for raw in caches.deployments.store.list()
         if not raw.get("status", {}).get("plan")
+    ]
+
+
+def autoscaled(caches: Caches) -> list[Key]:
+    """Deployments that somebody scales: what may do so has come, gone, or may do more or less."""
+    return [
+        Key(raw["metadata"]["namespace"], raw["metadata"]["name"])
+        for raw in caches.deployments.store.list()
+        if raw["spec"].get("autoscaling") is not None
     ]
 
 

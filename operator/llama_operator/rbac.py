@@ -39,10 +39,19 @@ WATCHED: Final[tuple[Right, ...]] = (
     ("policy", ("poddisruptionbudgets",), _OWN),
     ("rbac.authorization.k8s.io", ("roles", "rolebindings"), _OWN),
     ("events.k8s.io", ("events",), ("create", "patch")),
+    ("autoscaling", ("horizontalpodautoscalers",), _OWN),
+    ("keda.sh", ("scaledobjects",), _OWN),
+    # How many replicas an autoscaler may ask for.
+    ("", ("resourcequotas",), _READ),
+    # Not used by the operator: an activator's rights are a part of these.
+    (GROUP, ("llamadeployments/scale",), ("get", "patch")),
+    ("discovery.k8s.io", ("endpointslices",), _READ),
 )
 CLUSTER: Final[tuple[Right, ...]] = (
     ("", ("nodes",), _READ),
     ("storage.k8s.io", ("storageclasses",), _READ),
+    # Whether KEDA is there, and of which version.
+    ("apiextensions.k8s.io", ("customresourcedefinitions",), _READ),
 )
 OWN_NAMESPACE: Final[tuple[Right, ...]] = (
     ("coordination.k8s.io", ("leases",), ("get", "create", "patch")),

@@ -11,6 +11,7 @@ import yaml
 
 from llama_operator.chart.generate import CHART
 from llama_operator.chart.values import Values
+from llama_operator.reconcile.scaling import INSTALL
 from tests.chart.helm import helm, rendered
 from tests.docs import markdown
 
@@ -36,7 +37,8 @@ def installs() -> list[list[str]]:
     return [
         [word for word in words[1:] if word not in _LIVE]
         for _, words in commands()
-        if words[0] in ("install", "upgrade")
+        # A chart of somebody else comes from a repository.
+        if words[0] in ("install", "upgrade") and "--repo" not in words
     ]
 
 
@@ -44,6 +46,11 @@ def installs() -> list[list[str]]:
 def test_installs_in_the_documents_render(words: list[str]) -> None:
     assert words[1] == "charts/llama-operator"
     helm("template", words[0], str(CHART), *words[2:], "--set=crds.enabled=false")
+
+
+def test_the_command_for_keda_is_that_of_the_condition() -> None:
+    others = [" ".join(["helm", *words]) for _, words in commands() if "--repo" in words]
+    assert others == [INSTALL]
 
 
 def test_other_commands_are_helms_own() -> None:

@@ -92,6 +92,9 @@ def test_the_operator_gets_what_the_values_say() -> None:
             ca_bundle=CaBundle(config_map_name="corp-ca", key="bundle.pem"),
             image_registry="mirror.example.com/hub",
             otlp_endpoint="http://collector.otel.svc:4318/v1/traces",
+            prometheus_address="http://prom.prom.svc:9090",
+            keda_namespace="scalers",
+            activator_image="mirror.example.com/hub/llm/op@sha256:" + "a" * 64,
         ),
     )
 

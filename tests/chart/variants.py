@@ -38,6 +38,7 @@ EVERYTHING: Object = {
         "noProxy": ["10.0.0.0/8", ".corp.example"],
     },
     "caBundle": {"configMapName": "corp-ca", "key": "bundle.pem"},
+    "autoscaling": {"prometheusAddress": "http://prom.prom.svc:9090", "kedaNamespace": "scalers"},
     "serviceAccount": {"name": "robot", "annotations": {"a": "b"}},
     "operator": {
         "replicas": 3,

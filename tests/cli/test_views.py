@@ -166,6 +166,27 @@ def test_status_without_the_right_to_events_says_so(llamactl: Run, api: Fake) ->
     assert "resources: [events], verbs: [list]" in result.stdout.replace("\n  ", " ")
 
 
+def test_status_says_who_scales(llamactl: Run, api: Fake) -> None:
+    obj = ready()
+    targets = [{"metric": "WaitingRequests", "value": 5}]
+    obj["spec"] |= {"replicas": 2, "autoscaling": {"idleAfter": "10m", "targets": targets}}
+    told = {"scaler": "KEDA", "minReplicas": 0, "maxReplicas": 4, "message": "a quota"}
+    obj["status"]["autoscaling"] = told
+    api.put(f"{DEPLOYMENTS}/my-llama", obj)
+    assert (
+        "\nAutoscaling\n"
+        "Replicas: 0 to 4, now 2\n"
+        "By:       KEDA: WaitingRequests 5\n"
+        "Idle:     10m\n"
+        "Note:     a quota\n"
+    ) in llamactl("status", "my-llama").stdout
+    obj["status"]["autoscaling"] = {**told, "scaler": "None", "minReplicas": 1, "message": ""}
+    api.put(f"{DEPLOYMENTS}/my-llama", obj)
+    shown = llamactl("status", "my-llama").stdout
+    assert "Replicas: 1 to 4, now 2\n" in shown
+    assert "Idle:" not in shown and "Note:" not in shown
+
+
 def test_status_as_json_is_the_object(llamactl: Run, api: Fake) -> None:
     import json
 

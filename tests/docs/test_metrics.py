@@ -9,6 +9,9 @@ from prometheus_client.metrics import MetricWrapperBase
 from tests.docs.markdown import PROJECT
 from tests.support import guarding
 
+from llama_operator.activator.meters import Meters
+from llama_operator.activator.room import Room
+from llama_operator.activator.servers import Servers
 from llama_operator.reconcile.fleet import ColdStarts, FleetCollector
 from llama_operator.telemetry.metrics import Metrics
 from llama_weights import metrics as job_metrics
@@ -34,8 +37,10 @@ def test_every_metric_is_documented_and_no_other() -> None:
     of_guard = {
         each._name for each in vars(guarding.load()).values() if isinstance(each, MetricWrapperBase)
     }
-    known = ours | of_jobs | of_guard
-    assert {name for row in rows for name in re.findall(r"`([a-z_]+)`", row)} == known
+    activator = Meters(Room(1, 1), Servers(1)).registry.collect()
+    of_activators = {family.name for family in activator}
+    known = ours | of_jobs | of_guard | of_activators
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == known
 
 
 # What is a word of the code, a name of an object, or a kind of the API server's.

@@ -29,6 +29,19 @@ ACCEPTED = {
     "count-fits": deployment(gpu={"count": 8}, sizing=SIZES),
     "count-and-one-pin": deployment(gpu={"count": 3}, sizing={"tensorParallel": 4}),
     "stopped": deployment(replicas=0, paused=True),
+    "autoscaling": deployment(autoscaling={}),
+    "autoscaling-whole": deployment(
+        replicas=0,
+        autoscaling={
+            "minReplicas": 0,
+            "maxReplicas": 1,
+            "idleAfter": "1h30m",
+            "targets": [
+                {"metric": "KVCacheUsage", "value": 100},
+                {"metric": "TimeToFirstToken", "value": 101},
+            ],
+        },
+    ),
     "quantities": deployment(
         gpu={"memory": "80Gi"},
         storage={"size": 42949672960, "accessModes": ["ReadWriteMany", "ReadWriteOnce"]},

@@ -72,6 +72,10 @@ def _env(**entry: Any) -> Object:
     return deployment(engine={"env": [{"name": "A", **entry}]})
 
 
+def _scaled(*targets: Object) -> Object:
+    return deployment(autoscaling={"targets": list(targets)})
+
+
 RULES = [
     *(
         Refusal(f"{kind.__name__}-{case}", obj, field, message)
@@ -139,6 +143,24 @@ RULES = [
     Refusal("env-two-refs", _env(valueFrom=REFERENCE), "spec.engine.env[0].valueFrom", ONE_FROM),
     Refusal("env-no-ref", _env(valueFrom={}), "spec.engine.env[0].valueFrom", ONE_FROM),
     Refusal("args", deployment(engine={"args": ["-q", "--host"]}), "spec.engine.args[1]", ARGS),
+    Refusal(
+        "min-above-max",
+        deployment(autoscaling={"minReplicas": 3, "maxReplicas": 2}),
+        "spec.autoscaling.minReplicas",
+        "spec.autoscaling.minReplicas: must not exceed maxReplicas",
+    ),
+    Refusal(
+        "min-above-the-default-max",
+        deployment(autoscaling={"minReplicas": 5}),
+        "spec.autoscaling.minReplicas",
+        "spec.autoscaling.minReplicas: must not exceed maxReplicas",
+    ),
+    Refusal(
+        "kv-usage-101",
+        _scaled({"metric": "KVCacheUsage", "value": 101}),
+        "spec.autoscaling.targets[0].value",
+        "spec.autoscaling.targets: KVCacheUsage is a percentage; use 1 to 100",
+    ),
     *(
         Refusal(
             f"{field}-{key}",
@@ -247,5 +269,27 @@ BOUNDS = [
         deployment(engine={"env": [{"name": "A"}, {"name": "A"}]}),
         "spec.engine.env[1]",
         "Duplicate value",
+    ),
+    *(
+        Refusal(f"autoscaling-{name}", obj, f"spec.autoscaling.{field}", message)
+        for name, obj, field, message in (
+            ("min", deployment(autoscaling={"minReplicas": -1}), "minReplicas", "should be"),
+            ("max", deployment(autoscaling={"maxReplicas": 0}), "maxReplicas", "should be"),
+            ("idle", deployment(autoscaling={"idleAfter": "soon"}), "idleAfter", "should match"),
+            ("none", _scaled(), "targets", "at least 1"),
+            ("metric", _scaled({"metric": "CPU", "value": 1}), "targets[0].metric", "Unsupported"),
+            (
+                "value",
+                _scaled({"metric": "WaitingRequests", "value": 0}),
+                "targets[0].value",
+                "should be",
+            ),
+            (
+                "twice",
+                _scaled(*[{"metric": "WaitingRequests", "value": 1}] * 2),
+                "targets[1]",
+                "Duplicate",
+            ),
+        )
     ),
 ]

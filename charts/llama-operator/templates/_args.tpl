@@ -12,6 +12,11 @@ Arguments of `llama-operator run`, one a line; what has no value is left to the 
 --pod-user-id={{ int64 $v.podUserId }}
 --weights-image={{ include "llama.image" (dict "root" . "image" $v.weights.image) }}
 --hf-token-secret={{ $v.weights.tokenSecret }}
+--activator-image={{ include "llama.image" (dict "root" . "image" $v.image) }}
+--keda-namespace={{ $v.autoscaling.kedaNamespace }}
+{{- with $v.autoscaling.prometheusAddress }}
+--prometheus-address={{ . }}
+{{- end }}
 {{- with $v.watchNamespace }}
 --watch-namespace={{ . }}
 {{- end }}

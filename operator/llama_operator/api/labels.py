@@ -20,6 +20,7 @@ PREFLIGHT: Final = "preflight"
 FETCH: Final = "fetch"
 VERIFY: Final = "verify"
 REVISION: Final = "revision"
+ACTIVATOR: Final = "activator"
 
 # Name of the LlamaDeployment or LlamaWeights that an object belongs to.
 DEPLOYMENT: Final = "llamactl.dev/deployment"

@@ -138,6 +138,18 @@ DEPLOYMENT: Final[tuple[Rule, ...]] = (
         "has(self.secretKeyRef) != has(self.configMapKeyRef)",
         "spec.engine.env: valueFrom takes one of secretKeyRef, configMapKeyRef",
     ),
+    Rule(
+        "spec.autoscaling",
+        "self.minReplicas <= self.maxReplicas",
+        "spec.autoscaling.minReplicas: must not exceed maxReplicas",
+        ".minReplicas",
+    ),
+    Rule(
+        "spec.autoscaling.targets[]",
+        "self.metric != 'KVCacheUsage' || self.value <= 100",
+        "spec.autoscaling.targets: KVCacheUsage is a percentage; use 1 to 100",
+        ".value",
+    ),
     _reserved_key("labels"),
     _reserved_key("annotations"),
 )

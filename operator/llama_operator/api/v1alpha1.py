@@ -18,6 +18,7 @@ from llama_operator.api.fields import (
     NetworkPeer,
     listed,
 )
+from llama_operator.api.v1alpha1_autoscaling import AutoscalingSpec, ScalingTarget
 from llama_operator.api.v1alpha1_engine import EngineSpec, GpuSpec, SizingSpec
 from llama_operator.api.v1alpha1_pods import (
     DisruptionSpec,
@@ -38,6 +39,7 @@ from llama_operator.api.v1alpha1_source import (
     UrlSecretRef,
 )
 from llama_operator.api.v1alpha1_status import (
+    AutoscalingStatus,
     EndpointStatus,
     LlamaDeploymentStatus,
     PerGpuStatus,
@@ -71,6 +73,8 @@ __all__ = [
     "WEIGHTS_KIND",
     "WEIGHTS_PLURAL",
     "AuthSpec",
+    "AutoscalingSpec",
+    "AutoscalingStatus",
     "DeploymentRetention",
     "DisruptionSpec",
     "DrainSpec",
@@ -94,6 +98,7 @@ __all__ = [
     "Retention",
     "RolloutSpec",
     "RolloutStatus",
+    "ScalingTarget",
     "SchedulingSpec",
     "ShapeStatus",
     "SizingSpec",
@@ -257,6 +262,11 @@ class LlamaDeploymentSpec(Model):
     auth: AuthSpec = Field(default_factory=AuthSpec, description="Who may ask.")
     endpoint: EndpointSpec = Field(
         default_factory=EndpointSpec, description="How the servers are reached."
+    )
+    autoscaling: AutoscalingSpec | None = Field(
+        default=None,
+        description="Lets an autoscaler set spec.replicas (KEDA, or a HorizontalPodAutoscaler). "
+        "Auto: replicas stay as they are.",
     )
     rollout: RolloutSpec = Field(
         default_factory=RolloutSpec, description="How a changed spec reaches the servers."

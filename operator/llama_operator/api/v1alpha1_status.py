@@ -150,6 +150,30 @@ class EndpointStatus(Model):
     )
 
 
+class AutoscalingStatus(Model):
+    """Who sets spec.replicas, and within which bounds."""
+
+    scaler: Literal["KEDA", "HPA", "None"] | None = Field(
+        default=None,
+        description="What scales between one replica and maxReplicas. None: nothing does.",
+    )
+    min_replicas: int | None = Field(
+        default=None, description="Fewest replicas.", ge=0, json_schema_extra=INT32
+    )
+    max_replicas: int | None = Field(
+        default=None,
+        description="Most replicas: spec.autoscaling.maxReplicas, or fewer where a quota allows "
+        "no more.",
+        ge=0,
+        json_schema_extra=INT32,
+    )
+    message: str | None = Field(
+        default=None,
+        description="What keeps maxReplicas from being reached; empty: nothing known.",
+        max_length=1024,
+    )
+
+
 class RevisionStatus(Model):
     """Names of ControllerRevisions: what was resolved for a spec, and is kept until it changes."""
 
@@ -230,3 +254,6 @@ class LlamaDeploymentStatus(Model):
         default=None, description="How the servers are replaced; absent before the first rollout."
     )
     endpoint: EndpointStatus | None = Field(default=None, description="How to reach the servers.")
+    autoscaling: AutoscalingStatus | None = Field(
+        default=None, description="Who sets spec.replicas, where spec.autoscaling is there."
+    )

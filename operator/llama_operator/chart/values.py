@@ -111,6 +111,23 @@ class CaBundle(Part):
     key: str = Field(default="ca.crt", description="Its entry.", min_length=1, max_length=253)
 
 
+class Autoscaling(Part):
+    """What spec.autoscaling uses."""
+
+    prometheus_address: str = Field(
+        default="",
+        description="Prometheus that KEDA asks how busy servers are, such as "
+        "http://prometheus-operated.monitoring.svc:9090. Empty: KEDA is not used, and "
+        "HorizontalPodAutoscalers are made.",
+        pattern=ENDPOINT_PATTERN,
+    )
+    keda_namespace: Name = Field(
+        default="keda",
+        description="Namespace of KEDA, which may ask activators whether requests wait; empty: "
+        "nobody but Prometheus may.",
+    )
+
+
 class Crds(Part):
     """The custom resource definitions."""
 
@@ -200,6 +217,9 @@ class Values(Part):
     )
     ca_bundle: CaBundle = Field(
         default_factory=CaBundle, description="Trusted authorities of all pods that are made."
+    )
+    autoscaling: Autoscaling = Field(
+        default_factory=Autoscaling, description="What spec.autoscaling uses."
     )
     crds: Crds = Field(default_factory=Crds, description="The custom resource definitions.")
     rbac: Rbac = Field(default_factory=Rbac, description="The operator's rights.")

@@ -11,6 +11,7 @@ from typing import Any
 
 from llama_operator.api import labels
 from llama_operator.reconcile import mounts, packed, resources, revisions, specs
+from llama_operator.reconcile.installed import Definition
 from llama_operator.render.weights import weights_name
 from llama_operator.runtime.api import Api
 from llama_operator.runtime.compact import Compact
@@ -62,6 +63,15 @@ class Caches:
             resource.kind: Informer(api, resource, **_kept(resource), **ours)
             for resource in (*resources.SERVING_CHILDREN, *resources.WEIGHTS_CHILDREN)
         }
+        self.keda = Definition(api, resources.SCALED_OBJECTS)
+        optional = {resources.SCALED_OBJECTS: self.keda.installed}
+        self.children |= {
+            resource.kind: Informer(
+                api, resource, installed=optional.get(resource), **_kept(resource), **ours
+            )
+            for resource in resources.SCALING_CHILDREN
+        }
+        self.quotas = Informer(api, resources.QUOTAS, transform=slim_quota, **where)
         named: dict[str, IndexFn] = {"owner": _named_owner}
         self.pods = Informer(api, resources.PODS, transform=_small(slim_pod), indexes=named, **ours)
         self.nodes = Informer(api, resources.NODES, transform=_small(slim_node), hooks=hooks)
@@ -71,7 +81,7 @@ class Caches:
     def all(self) -> list[Informer]:
         """Every informer."""
         named = [self.deployments, self.weights, self.pods, self.nodes, self.classes]
-        return [*named, *self.children.values()]
+        return [*named, self.quotas, self.keda.informer, *self.children.values()]
 
     def children_of(self, uid: str) -> list[Object]:
         """Cached children whose owner has this UID and that are not on their way out."""
@@ -145,6 +155,13 @@ def slim_node(node: Object) -> Object:
         "spec": {name: spec[name] for name in ("taints", "unschedulable") if name in spec},
         "status": {"allocatable": dict(status.get("allocatable", {}))},
     }
+
+
+def slim_quota(quota: Object) -> Object:
+    """What it allows, and not how much of it is used."""
+    slim = slim_meta(quota)
+    slim["metadata"].pop("annotations", None)
+    return {**slim, "spec": quota.get("spec", {})}
 
 
 def slim_pod(pod: Object) -> Object:

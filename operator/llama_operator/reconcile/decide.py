@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from llama_operator.api.conditions import Condition
 from llama_operator.api.reserved import reserved_args, reserved_env
 from llama_operator.planner.plan import Plan
-from llama_operator.reconcile import planning, reach, revisions, rollout, stalls
+from llama_operator.reconcile import planning, reach, revisions, rollout, scaling, stalls
 from llama_operator.reconcile.actions import (
     LEFTOVER_RETRY_SECONDS,
     Action,
@@ -74,6 +74,7 @@ def decide(view: DeploymentView) -> Decision:
     stuck = stalls.find(view)
     actions = [*_make_key(view), *_make_weights(view, judgement), *(each.delete for each in stuck)]
     if ready:
+        actions += scaling.rivals(view, desired)
         actions += [*converge(desired, view.children), *_spare(view, desired, name, course)]
     again = _soonest(_follow(view), course.again if course else None)
     return Decision(judgement, condition, actions, desired, None, again, name, stuck, course)
@@ -84,7 +85,9 @@ def _spare(
 ) -> list[Action]:
     kinds = ("PodDisruptionBudget", "NetworkPolicy")
     kept = rollout.needed(view, revision, course) if course else {revision}
-    return [*prune(desired, view.children, kinds), *revisions.spare(view, kept)]
+    gone = [*prune(desired, view.children, kinds), *scaling.spare(view, desired)]
+    # A NetworkPolicy of an activator is of both.
+    return [*dict.fromkeys(gone), *revisions.spare(view, kept)]
 
 
 def _follow(view: DeploymentView) -> float | None:
@@ -194,6 +197,7 @@ def serving(view: DeploymentView, judgement: planning.Judgement) -> Serving:
     """What rendering needs; only for a plan whose weights are ready."""
     if judgement.plan is None or view.weights is None:
         raise ValueError("rendering needs a plan and weights")
+    choice = scaling.choose(view, judgement.plan)
     return Serving(
         owner=view.owner,
         spec=view.spec,
@@ -203,4 +207,5 @@ def serving(view: DeploymentView, judgement: planning.Judgement) -> Serving:
         vllm_version=planning.engine_version(view.spec),
         settings=view.world.settings,
         measured_speed=view.measured_speed,
+        scaling=choice.scaling if choice else None,
     )

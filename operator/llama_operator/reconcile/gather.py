@@ -63,6 +63,8 @@ class Gatherer:
             nodes=tuple(self._caches.nodes.store.list()),
             storage_classes=tuple(self._caches.classes.store.list()),
             now=self._clock.now(),
+            keda=self._caches.keda.versions,
+            quotas=tuple(self._caches.quotas.store.list()),
         )
 
     async def deployment(self, raw: Object) -> DeploymentView:

@@ -67,15 +67,29 @@ def too_many(view: DeploymentView, plan: Plan) -> Condition | None:
     )
 
 
+def wall(view: DeploymentView, plan: Plan) -> tuple[int, str]:
+    """The most servers that can mount the copy, and why; 0 where nothing limits them."""
+    if not one_node(view):
+        return 0, ""
+    if modes(view) == (_ONE_POD,):
+        return 1, f"the claim is {_ONE_POD}"
+    room = _gpus_of_a_node(view, plan)
+    return room // plan.gpus, f"the claim is ReadWriteOnce, and a node has {room}"
+
+
 def _gpus_of_a_node(view: DeploymentView, plan: Plan) -> int:
     """Of the largest node with the planned GPU; 0 where no label tells."""
-    counts = [
+    return max(gpu_counts(view, plan), default=0)
+
+
+def gpu_counts(view: DeploymentView, plan: Plan) -> list[int]:
+    """GPUs of each node with the planned product whose label tells them."""
+    return [
         int(labels[_COUNT])
         for labels in (node["metadata"].get("labels", {}) for node in view.world.nodes)
         if labels.get("nvidia.com/gpu.product") == plan.gpu_product
         and labels.get(_COUNT, "").isdigit()
     ]
-    return max(counts, default=0)
 
 
 def _unusable(message: str) -> Condition:

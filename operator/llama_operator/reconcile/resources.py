@@ -24,17 +24,31 @@ ACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount")
 EVENTS = Resource("", "v1", "events", "Event")
 ROLES = Resource("rbac.authorization.k8s.io", "v1", "roles", "Role")
 BINDINGS = Resource("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding")
+HPAS = Resource("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler")
+SCALED_OBJECTS = Resource("keda.sh", "v1alpha1", "scaledobjects", "ScaledObject")
+QUOTAS = Resource("", "v1", "resourcequotas", "ResourceQuota")
+CRDS = Resource(
+    "apiextensions.k8s.io",
+    "v1",
+    "customresourcedefinitions",
+    "CustomResourceDefinition",
+    namespaced=False,
+)
 
 # Watched with our label only. What is not watched would be asked for again in each pass, and an
 # operator that is cut off after a few calls would never get past it.
 SERVING_CHILDREN = (SERVERS, SERVICES, POLICIES, BUDGETS, REVISIONS)
 WEIGHTS_CHILDREN = (JOBS, CLAIMS, ACCOUNTS, ROLES, BINDINGS)
+# Of what a LlamaDeployment owns, kinds that are not watched for it alone, or may be missing.
+SCALING_CHILDREN = (HPAS, SCALED_OBJECTS)
+ACTIVATOR_CHILDREN = (ACCOUNTS, ROLES, BINDINGS)
 
 BY_KIND = {
     resource.kind: resource
     for resource in (
         *SERVING_CHILDREN,
         *WEIGHTS_CHILDREN,
+        *SCALING_CHILDREN,
         DEPLOYMENTS,
         WEIGHTS,
         SECRETS,

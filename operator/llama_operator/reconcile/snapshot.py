@@ -51,6 +51,9 @@ class World:
     nodes: tuple[Object, ...]
     storage_classes: tuple[Object, ...]
     now: datetime
+    # Versions of keda.sh in which ScaledObjects are served; None: KEDA is not installed.
+    keda: tuple[str, ...] | None = None
+    quotas: tuple[Object, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from llama_operator.api.conditions import Condition, Status, find, merge
 from llama_operator.diagnose import servers
 from llama_operator.diagnose.pods import Cause
 from llama_operator.diagnose.words import same_but_for_numbers
-from llama_operator.reconcile import coldstart, revisions
+from llama_operator.reconcile import coldstart, revisions, scaling
 from llama_operator.reconcile.actions import Failure
 from llama_operator.reconcile.decide import Decision
 from llama_operator.reconcile.ownership import changed
@@ -38,6 +38,9 @@ def build(view: DeploymentView, decision: Decision, failure: Failure | None, now
         "endpoint": _endpoint(view),
     }
     status |= _told(view)
+    choice = _scaling(view, decision)
+    if choice is not None:
+        status["autoscaling"] = choice.to_status()
     revision = _revision(view, decision, conditions)
     if revision:
         status["revision"] = revision
@@ -49,6 +52,11 @@ def build(view: DeploymentView, decision: Decision, failure: Failure | None, now
     elif server is not None and "plan" in old:
         status["plan"] = old["plan"]  # of the servers that still run
     return status
+
+
+def _scaling(view: DeploymentView, decision: Decision) -> scaling.Choice | None:
+    plan = decision.judgement.plan
+    return scaling.choose(view, plan) if plan is not None else None
 
 
 def _told(view: DeploymentView) -> Object:
@@ -105,7 +113,11 @@ def _conditions(
     view: DeploymentView, decision: Decision, server: Object | None, failure: Failure | None
 ) -> list[Condition]:
     cause = _steady(view, servers.worst(view.pods, server, view.logs, view.events))
-    degraded = _degraded(decision, server, failure, cause)
+    choice = _scaling(view, decision)
+    missing = choice.missing if choice else None
+    degraded = _degraded(
+        [*_problems(decision, server, failure, cause), *([missing] if missing else [])]
+    )
     available = _available(view, server, degraded)
     progressing = _progressing(view, decision, server, cause)
     parts = [decision.judgement.condition, decision.weights_ready, available, progressing]
@@ -227,16 +239,19 @@ def _rollout(server: Object, wanted: int, cause: Cause | None, stall: str) -> Co
 
 
 def _current(decision: Decision, server: Object) -> bool:
-    wanted = [obj for obj in decision.desired if obj["kind"] == "Deployment"]
+    name = server["metadata"]["name"]
+    wanted = [
+        obj
+        for obj in decision.desired
+        if (obj["kind"], obj["metadata"]["name"]) == ("Deployment", name)
+    ]
     meta, live = server["metadata"], server.get("status", {})
     observed = live.get("observedGeneration") == meta.get("generation")
     return observed and not any(changed(obj, server) for obj in wanted)
 
 
-def _degraded(
-    decision: Decision, server: Object | None, failure: Failure | None, cause: Cause | None
-) -> Condition:
-    for reason, message in _problems(decision, server, failure, cause):
+def _degraded(problems: list[tuple[str, str]]) -> Condition:
+    for reason, message in problems:
         return Condition("Degraded", "True", reason, message)
     return Condition("Degraded", "False", "Healthy", "Nothing is known to be wrong")
 

@@ -1,6 +1,6 @@
-"""What a fetch Job may do in the cluster: patch the status of its one LlamaWeights.
+"""What a pod of ours may do in the cluster: a ServiceAccount, and one Role of its own.
 
-The Job parses bytes of strangers, so its rights end at one object's status subresource.
+A fetch Job parses bytes of strangers, so its rights end at one object's status subresource.
 """
 
 from __future__ import annotations
@@ -18,23 +18,24 @@ def account_name(fetching: Fetching) -> str:
 
 
 def access(fetching: Fetching) -> list[Object]:
-    """ServiceAccount, Role and RoleBinding of the fetch Job."""
-    meta = metadata(fetching.owner, account_name(fetching), "fetch")
+    """What a fetch Job may do: patch the status of its one LlamaWeights."""
     rule = {
         "apiGroups": [GROUP],
         "resources": ["llamaweights/status"],
         "resourceNames": [fetching.owner.name],
         "verbs": ["get", "patch"],
     }
-    role = {"apiGroup": _RBAC, "kind": "Role", "name": account_name(fetching)}
-    subject = {
-        "kind": "ServiceAccount",
-        "name": account_name(fetching),
-        "namespace": fetching.owner.namespace,
-    }
+    return granted(metadata(fetching.owner, account_name(fetching), "fetch"), [rule])
+
+
+def granted(meta: Object, rules: list[Object]) -> list[Object]:
+    """ServiceAccount, Role and RoleBinding of one name."""
+    name = meta["name"]
+    role = {"apiGroup": _RBAC, "kind": "Role", "name": name}
+    subject = {"kind": "ServiceAccount", "name": name, "namespace": meta["namespace"]}
     return [
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta},
-        {"apiVersion": f"{_RBAC}/v1", "kind": "Role", "metadata": meta, "rules": [rule]},
+        {"apiVersion": f"{_RBAC}/v1", "kind": "Role", "metadata": meta, "rules": rules},
         {
             "apiVersion": f"{_RBAC}/v1",
             "kind": "RoleBinding",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from llama_operator.api.v1alpha1 import LlamaDeploymentSpec, LlamaWeightsSpec
 from llama_operator.api.v1alpha1_weights import CaBundle
@@ -43,6 +43,18 @@ class Settings:
     image_registry: str = ""
     # Collector of traces where a spec names none; "": no traces.
     otlp_endpoint: str = ""
+    # What autoscalers read of servers, where KEDA is, and what holds requests while there are none.
+    prometheus_address: str = ""
+    keda_namespace: str = "keda"
+    activator_image: str = "llama-operator:0.1.0"
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Who sets the replicas, and how many there may be: a quota may allow fewer than the spec."""
+
+    scaler: Literal["KEDA", "HPA", "None"]
+    max_replicas: int
 
 
 @dataclass(frozen=True)
@@ -72,6 +84,14 @@ class Serving:
     # Bytes a second at which these weights were loaded before; 0: never.
     measured_speed: float = 0.0
     settings: Settings = field(default_factory=Settings)
+    # None without spec.autoscaling.
+    scaling: Scaling | None = None
+
+    @property
+    def to_zero(self) -> bool:
+        """Whether there may be no replica while requests come."""
+        autoscaling = self.spec.autoscaling
+        return autoscaling is not None and autoscaling.min_replicas == 0
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,21 @@ _NAMESPACE_LABEL = "kubernetes.io/metadata.name"
 
 
 def service(serving: Serving) -> Object:
-    """A cluster address for all replicas that are ready."""
-    port = serving.spec.endpoint.port
+    """A cluster address for all replicas that are ready.
+
+    Where there may be none, the activator is behind it as well, always: nothing has to be switched
+    at the moment when the first server comes or the last one goes.
+    """
+    port, pods = serving.spec.endpoint.port, selector(serving.owner, labels.SERVER)
+    if serving.to_zero:
+        del pods[labels.COMPONENT]
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": metadata(serving.owner, serving.owner.name, labels.SERVER),
         "spec": {
             "type": "ClusterIP",
-            "selector": selector(serving.owner, labels.SERVER),
+            "selector": pods,
             "ports": [{"name": "http", "port": port, "targetPort": "http", "protocol": "TCP"}],
         },
     }
@@ -38,12 +44,19 @@ def network_policy(serving: Serving) -> Object:
         "spec": {
             "podSelector": {"matchLabels": selector(serving.owner, labels.SERVER)},
             "policyTypes": ["Ingress"],
-            "ingress": [{"from": _peers(serving), "ports": [port]}],
+            "ingress": [{"from": [*peers(serving), *_activator(serving)], "ports": [port]}],
         },
     }
 
 
-def _peers(serving: Serving) -> list[Object]:
+def _activator(serving: Serving) -> list[Object]:
+    if not serving.to_zero or not serving.spec.endpoint.network_policy.from_:
+        return []  # the own namespace may connect anyway
+    return [{"podSelector": {"matchLabels": selector(serving.owner, labels.ACTIVATOR)}}]
+
+
+def peers(serving: Serving) -> list[Object]:
+    """Who may connect to the endpoint."""
     named = list(serving.spec.endpoint.network_policy.from_)
     if named:
         return named

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llama_operator.render import access, claim, deployment, jobs, network
+from llama_operator.render import access, activator, claim, deployment, jobs, network, scalers
 from llama_operator.render.inputs import Fetching, Object, Replacing, Serving
 from llama_operator.render.meta import stamped
 
@@ -23,7 +23,11 @@ def serving_objects(
         objects.append(network.network_policy(serving))
     if serving.spec.replicas > 1:
         objects.append(network.disruption_budget(serving))
-    objects.append(deployment.deployment(serving, template, how))
+    server = deployment.deployment(serving, template, how)
+    objects.append(server)
+    if serving.to_zero:
+        objects += activator.objects(serving, server["spec"]["template"])
+    objects += scalers.scalers(serving)
     return [stamped(obj) for obj in objects]
 
 

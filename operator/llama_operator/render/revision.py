@@ -19,7 +19,7 @@ from llama_operator.render.meta import digest, metadata, stamped
 # Fields that change no pod. Those of the weights are represented by the copy that is mounted.
 _RESTARTS_NOTHING = (
     *("replicas", "paused", "disruption", "source", "storage", "retention", "weightsRef"),
-    "rollout",
+    *("rollout", "autoscaling"),
 )
 
 
