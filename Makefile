@@ -146,6 +146,10 @@ bench-guard: setup  ## What the API key guard costs: real vLLM with and without 
 bench-rollout: prepare  ## Rollouts on full and free GPUs: strategy, servers that answer, way back
 	@$(PY) -m tests.bench.rollout $(BENCH_ARGS)
 
+.PHONY: bench-scale-from-zero
+bench-scale-from-zero: prepare  ## 100 requests to no replica: each answered once, and how soon
+	@$(PY) -m tests.bench.scale_from_zero $(BENCH_ARGS)
+
 .PHONY: clean
 clean: cluster-down  ## Remove the virtual environment and local state (the cache stays)
 	@rm -rf $(VENV) $(DOCS) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -42,6 +42,7 @@ def test_pod_monitors_select_what_the_operator_makes() -> None:
 
     assert found == {
         "ops-servers": ("http", (), ("server",), name_of("deployment")),
+        "ops-activators": ("admin", (), ("activator",), name_of("deployment")),
         "ops-weights": ("metrics", (), ("fetch", "verify"), name_of("weights")),
     }
     one = of("PodMonitor", rendered({"watchNamespace": "a"}, *MONITORING),

@@ -10,6 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
+from llama_operator.activator.errors import answer
 from llama_operator.activator.keys import Keys
 from llama_operator.activator.meters import Meters
 from llama_operator.activator.proxy import Limits, Proxy
@@ -19,6 +20,7 @@ from llama_operator.activator.servers import Servers
 from llama_operator.activator.target import Target
 from llama_operator.runtime.api import Api
 from llama_operator.runtime.config import load_configuration
+from llama_operator.runtime.errors import ClusterError
 from llama_operator.runtime.informer import Informer
 from llama_operator.runtime.manager import Manager, stop_on_signals
 from llama_operator.runtime.resource import Resource
@@ -126,7 +128,10 @@ class Activator:
         await self._runner.cleanup()
 
     async def _activity(self, _: web.Request) -> web.Response:
-        return web.json_response({"active": int(self._rest.active)})
+        try:
+            return web.json_response({"active": int(await self._rest.active())})
+        except ClusterError as error:
+            return answer(503, str(error), retry=True)
 
 
 def _slices(api: Api, options: Options) -> Informer:

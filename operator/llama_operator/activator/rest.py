@@ -30,15 +30,14 @@ class Rest:
         self._target, self._servers, self._room = target, servers, room
         self._proxy, self._meters = proxy, meters
         self._idle = Idle()
-        self.idle_seconds = 0.0
-        self.idle_after = 0.0
 
-    @property
-    def active(self) -> bool:
-        """Whether somebody wants servers; what KEDA is told."""
-        wanted = self._room.held > 0 or self._servers.forwarding > 0
-        served = bool(self._servers.ready) and self.idle_seconds < self.idle_after
-        return wanted or served
+    async def active(self) -> bool:
+        """What KEDA is told: whether there are to be servers. Raises ClusterError.
+
+        To say so as long as any are asked for leaves it to this process alone when there are to be
+        none: KEDA knows of no rollout, and of no server that starts.
+        """
+        return self._room.held > 0 or await self._target.awake()
 
     async def wake(self) -> None:
         """For ever: while somebody waits and no server answers, there is to be one."""
@@ -51,24 +50,21 @@ class Rest:
 
     async def sleep(self, idle_after: float) -> None:
         """For ever: after so many seconds without work there is to be no server."""
-        self.idle_after = idle_after
         pause = min(15.0, max(0.05, idle_after / 10))
         timeout = aiohttp.ClientTimeout(total=METRICS_SECONDS)
         async with aiohttp.ClientSession(timeout=timeout, trust_env=False) as session:
             while True:
                 await asyncio.sleep(pause)
-                await self.look(session)
+                if await self._idle_seconds(session) >= idle_after:
+                    await self._try("down")
 
-    async def look(self, session: aiohttp.ClientSession) -> None:
+    async def _idle_seconds(self, session: aiohttp.ClientSession) -> float:
         """One look at every server."""
         ready = self._servers.ready
         found = await asyncio.gather(*(_sample(session, each) for each in ready.values()))
         busy = self._room.held > 0 or self._servers.forwarding > 0
         samples = dict(zip(ready, found, strict=True))
-        now = asyncio.get_running_loop().time()
-        self.idle_seconds = self._idle.look(samples, busy, now)
-        if ready and self.idle_seconds >= self.idle_after:
-            await self._try("down")
+        return self._idle.look(samples, busy, asyncio.get_running_loop().time())
 
     async def _try(self, direction: str) -> None:
         act = self._target.wake if direction == "up" else self._target.sleep

@@ -29,6 +29,10 @@ class Target:
     def __init__(self, api: Api, namespace: str, name: str) -> None:
         self._api, self._namespace, self._name = api, namespace, name
 
+    async def awake(self) -> bool:
+        """Whether any replica is asked for."""
+        return int((await self._read())["spec"].get("replicas", 1)) > 0
+
     async def wake(self) -> bool:
         """Ask for one replica where none is asked for; True when this call has done so."""
         found = await self._read()

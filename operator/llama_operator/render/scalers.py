@@ -15,7 +15,7 @@ from llama_operator.render.meta import metadata
 
 KEDA_API = "keda.sh/v1alpha1"
 POLL_SECONDS = 15
-# The activator has waited for spec.autoscaling.idleAfter before it says so.
+# The activator decides when there is to be none; KEDA is told when it has happened.
 COOLDOWN_SECONDS = 30
 # Names of a metrics adapter, whose API takes no colon; the rules are in docs/autoscaling.md.
 HPA_METRICS = {
@@ -124,7 +124,7 @@ def _first_token(of: str) -> str:
 
 
 def _activity(serving: Serving) -> Object:
-    """Keeps KEDA from taking away what the activator has asked for, and what still works."""
+    """Keeps KEDA from taking away what the activator has asked for, or has left."""
     return {
         "type": "metrics-api",
         "name": "activity",

@@ -242,6 +242,24 @@ async def test_it_is_not_put_to_sleep(server: FakeApi, tmp_path: Path, why: str)
         assert world.replicas == 2
 
 
+async def test_keda_is_told_of_replicas_and_of_those_who_wait(
+    server: FakeApi, tmp_path: Path
+) -> None:
+    async with running(server, tmp_path) as world:
+        assert '"active": 0' in await world.admin("/activity")
+        world.deployment(replicas=1)  # somebody else has asked for it; nothing answers yet
+        assert '"active": 1' in await world.admin("/activity")
+        world.deployment(replicas=0)
+        server.fault = lambda request: Fault(status=403) if request.method == "PATCH" else None
+        asking = asyncio.create_task(world.ask())
+        await world.held(1)
+        assert '"active": 1' in await world.admin("/activity")
+        asking.cancel()
+        server.fault = lambda request: Fault(status=403) if request.method == "GET" else None
+        await world.held(0)
+        assert '"code": 503' in await world.admin("/activity")
+
+
 async def test_those_who_wait_are_told_when_it_ends(server: FakeApi, tmp_path: Path) -> None:
     async with running(server, tmp_path, drain_timeout=3.5) as world:
         world.ready(world.engine.address)
