@@ -18,6 +18,7 @@ def verdict(before: Spec, after: Spec, name: str) -> str:
         return f"{name} is paused: nothing happens until `paused=false` is set."
     moved = _pinned(before, after, name)
     words = [_resumed(before), moved or _restart(before, after), _replicas(before, after)]
+    words.append(_scaled(before, after))
     return " ".join(filter(None, words)) or "No server restarts."
 
 
@@ -54,6 +55,14 @@ def _replicas(before: Spec, after: Spec) -> str:
     if now > was:
         return f"{_servers(now - was)} more start{_s(now - was)}; those that run go on."
     return f"{_servers(was - now)} stop{_s(was - now)} after the requests that run."
+
+
+def _scaled(before: Spec, after: Spec) -> str:
+    bounds = after.get("autoscaling")
+    if bounds is None or replicas(before) == replicas(after):
+        return ""
+    least, most = bounds.get("minReplicas", 1), bounds.get("maxReplicas", 4)
+    return f"spec.autoscaling may change that again, between {least} and {most}."
 
 
 def _restart(before: Spec, after: Spec) -> str:

@@ -41,6 +41,13 @@ def test_scale_writes_the_subresource_alone(llamactl: Run, api: Fake) -> None:
     assert spec(api)["replicas"] == 4
 
 
+def test_scale_says_who_may_change_it_again(llamactl: Run, api: Fake) -> None:
+    obj = api.objects[MINE]
+    obj["spec"]["autoscaling"] = {"minReplicas": 0, "maxReplicas": 3}
+    result = llamactl("scale", "my-llama", "--replicas", 4)
+    assert "spec.autoscaling may change that again, between 0 and 3." in result.stderr
+
+
 @pytest.mark.parametrize(
     ("count", "words"),
     [
