@@ -24,6 +24,7 @@ from llama_operator.reconcile import record, revisions, rollout, status
 from llama_operator.reconcile.actions import Apply
 from llama_operator.reconcile.decide import Decision, decide
 from llama_operator.reconcile.holders import Holder, amounts
+from llama_operator.reconcile.packed import Squeezer
 from llama_operator.reconcile.snapshot import DeploymentView, SecretView
 from llama_operator.reconcile.strategy import PENDING_SECONDS
 
@@ -65,7 +66,7 @@ class Servers:
             if isinstance(action, Apply):
                 made = action.obj
                 if made["kind"] == revisions.KIND:
-                    made = revisions.slim(made)
+                    made = revisions.slim(made, Squeezer())
                 made["metadata"]["uid"] = made["metadata"]["name"]
                 same = (made["kind"], made["metadata"]["name"])
                 self.children = [
