@@ -78,15 +78,15 @@ class Site:
         return [each for each in self.look() if _own(each) and each.came >= since]
 
     async def quiet(self, writes: int = 0) -> None:
-        """Return when the operator has made so many writes, and none for a while."""
+        """Return when the operator has made so many writes, and asked for nothing for a while."""
         end = time.monotonic() + MOST_SECONDS
         read, made, last = 0, 0, 0.0
         while time.monotonic() < end:
             await asyncio.sleep(0.5)
             # Only what is new: this looks on while others are measured.
             for each in self.look()[read:]:
-                if _own(each) and each.made:
-                    made, last = made + 1, max(last, each.answered)
+                if _own(each) and each.verb != "watch":
+                    made, last = made + each.made, max(last, each.answered)
             read = len(self.seen)
             if made >= writes and time.time() - last > QUIET_SECONDS:
                 return
