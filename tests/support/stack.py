@@ -1,8 +1,9 @@
 """The operator and a hub beside a running cluster, as `make demo` and the end-to-end tests use them.
 
-The operator is a process of this machine, but with the service account and the rights that it
-has in a pod, never as administrator. Both programs are recorded with the cluster's own, so
-whatever stops the cluster stops them too.
+On a cluster with a node the operator runs in its pod, as the chart installs it with the images of
+this tree. Without a node, or where a test changes its code, it is a process of this machine with
+the service account and the rights of the pod, never as administrator. Processes are recorded with
+the cluster's own, so whatever stops the cluster stops them too.
 """
 
 from __future__ import annotations
@@ -13,19 +14,19 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tests.support.cluster import Cluster
 from tests.support.cluster.ports import held
 from tests.support.cluster.processes import Command
+from tests.support.release import Release, models
 
 NAMESPACE = "llama-system"
 OPERATOR = "llama-operator"
 HUB = "hub"
 VLLM_IMAGE = "local/vllm-cpu:0.32.0"
-WEIGHTS_IMAGE = "local/llama-weights:dev"
 RUNTIME_CLASS = "host-python"
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -35,15 +36,17 @@ class Stack:
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
+        self.release = Release(cluster, NAMESPACE) if cluster.has_node else None
         # Address of the hub, once it runs.
         self.hub = ""
 
     def install(self) -> None:
-        """Apply CRDs, account and rights, and wait until the kinds are served."""
-        from llama_operator.install import manifests
-
-        items = {"apiVersion": "v1", "kind": "List", "items": manifests(NAMESPACE)}
-        self.cluster.kubectl("apply", "--server-side", "-f", "-", input=json.dumps(items))
+        """Bring CRDs, account and rights; with a node that and the images, by the chart."""
+        if self.release:
+            self.release.load()
+            self.release.install({"operator": {"replicas": 0}})
+        else:
+            self._apply_manifests()
         self.cluster.kubectl(
             "wait",
             "--for=condition=Established",
@@ -51,6 +54,12 @@ class Stack:
             "crd/llamadeployments.llamactl.dev",
             "crd/llamaweights.llamactl.dev",
         )
+
+    def _apply_manifests(self) -> None:
+        from llama_operator.install import manifests
+
+        items = {"apiVersion": "v1", "kind": "List", "items": manifests(NAMESPACE)}
+        self.cluster.kubectl("apply", "--server-side", "-f", "-", input=json.dumps(items))
 
     def start_hub(self, repos: Mapping[str, Path], *extra: str) -> str:
         """Serve directories as Hugging Face repositories to the pods; returns the address."""
@@ -69,8 +78,19 @@ class Stack:
     def start_operator(self, hub: str, *extra: str, change: str = "") -> None:
         """Start the operator with its own account, and wait until its caches are complete.
 
-        `change` is Python that makes another version of it: it runs before the program does.
+        `change` is Python that makes another version of it: it runs before the program does, in a
+        process of this machine.
         """
+        if not self.release:
+            self._start_process(hub, *extra, change=change)
+        elif change:
+            self.release.scale(0)
+            self._start_process(hub, *extra, *self.release.weights_option(), change=change)
+        else:
+            self.stop(OPERATOR)
+            self.release.install(_values(hub, extra))
+
+    def _start_process(self, hub: str, *extra: str, change: str) -> None:
         with held(1) as (port,):
             pass
         kubeconfig = self.cluster.service_account_kubeconfig(NAMESPACE, OPERATOR)
@@ -78,7 +98,6 @@ class Stack:
         if change:
             program = ["-c", f"{change}\nfrom llama_operator.main import main\nmain()"]
         argv = [sys.executable, *program, "run", f"--kubeconfig={kubeconfig}"]
-        argv += [f"--weights-image={WEIGHTS_IMAGE}", f"--weights-runtime-class={RUNTIME_CLASS}"]
         argv += [f"--hf-endpoint={hub}", f"--health-port={port}", "--log-format=text", *extra]
         self._start(OPERATOR, argv)
         wait_for(lambda: answers(f"http://127.0.0.1:{port}/readyz"), 30, "the operator")
@@ -91,11 +110,13 @@ class Stack:
             processes.forget([name])
 
     def running(self, name: str) -> bool:
-        """Whether one of the two programs runs."""
+        """Whether one of the two programs runs as a process."""
         return name in self.cluster.processes.names() and self.cluster.processes.alive(name)
 
     def log(self, name: str) -> str:
-        """Everything that a program has written so far."""
+        """Everything that a program has written so far; of the operator's pods, those there are."""
+        if name == OPERATOR and self.release and not self.running(name):
+            return self.release.log()
         return self.cluster.processes.log(name).read_text(errors="replace")
 
     def _start(self, name: str, argv: list[str]) -> None:
@@ -122,6 +143,21 @@ class Stack:
         """One condition of an object; empty while it has not been set."""
         conditions = self.get(kind, name, namespace).get("status", {}).get("conditions", [])
         return next((dict(entry) for entry in conditions if entry["type"] == which), {})
+
+
+def _values(hub: str, extra: Sequence[str]) -> dict[str, Any]:
+    """Options of `llama-operator run` as values of the chart."""
+    option = "--models-file="
+    files = [Path(each.removeprefix(option)) for each in extra if each.startswith(option)]
+    return {
+        "operator": {
+            "replicas": 1,
+            "extraArgs": [each for each in extra if not each.startswith(option)],
+        },
+        "log": {"format": "text"},
+        "weights": {"hubEndpoint": hub},
+        "extraModels": [model for file in files for model in models(file)],
+    }
 
 
 def answers(url: str) -> bool:

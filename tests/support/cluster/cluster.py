@@ -150,6 +150,11 @@ class Cluster:
         return self._node.network().host if self._options.node else "127.0.0.1"
 
     @property
+    def has_node(self) -> bool:
+        """Whether pods can run."""
+        return self._options.node is not None
+
+    @property
     def cgroup(self) -> str:
         """Name of the control group that all pods are in."""
         return self._node.cgroup

@@ -25,7 +25,8 @@ from .rest import RefusedError, Rest
 
 READY_SECONDS = 120.0
 VLLM_IMAGE = "local/vllm-cpu:0.32.0"
-WEIGHTS_IMAGE = "local/llama-weights:dev"
+# Holds nothing: what a container of it sees is mounted by the runtime `host-python`.
+PYTHON_IMAGE = "local/host-python:dev"
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 FIX = "See `python -m tests.support.cluster doctor`"
 
@@ -120,8 +121,8 @@ class Node:
         vllm = self._options.vllm
         spec = host_python.runtime_spec(host_python.mounts(vllm))
         self._containerd.start(self.network(), spec)
-        weights = {"PATH": f"{project_venv() / 'bin'}:{SYSTEM_PATH}"}
-        self._containerd.add(Image(WEIGHTS_IMAGE, weights))
+        python = {"PATH": f"{project_venv() / 'bin'}:{SYSTEM_PATH}"}
+        self._containerd.add(Image(PYTHON_IMAGE, python))
         if vllm is None:
             progress.note(f"no vLLM in {vllm_venv()}: {VLLM_IMAGE} is left out")
             return

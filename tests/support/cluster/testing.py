@@ -12,9 +12,8 @@ from typing import Any
 from . import registry
 from .cluster import Cluster
 from .doctor import missing, node
+from .node import PYTHON_IMAGE
 from .storage import RUNTIME_CLASS
-
-PYTHON_IMAGE = "local/llama-weights:dev"
 
 
 def can_run_pods() -> bool:

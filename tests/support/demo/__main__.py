@@ -18,7 +18,7 @@ from tests.support.demo import current, show
 from tests.support.demo.ask import api_key, ask, forwarded
 from tests.support.demo.timeline import timeline
 from tests.support.models import QUESTION, smollm2
-from tests.support.stack import HUB, OPERATOR, PROJECT, Stack, wait_for
+from tests.support.stack import HUB, PROJECT, Stack, wait_for
 
 NAME = "smollm2"
 REPO = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -64,7 +64,7 @@ def run(state: Path) -> None:
     if failed:
         raise ClusterError("; ".join(failed), "The lines above say why")
     stack = Stack(_cluster(state, progress))
-    with progress.step("custom resources, hub and operator"):
+    with progress.step("images, hub, and the chart with the operator in its pod"):
         _beside(stack)
     _serve(stack, progress)
     _question(stack)
@@ -91,7 +91,6 @@ def _cluster(state: Path, progress: Progress) -> Cluster:
 def _beside(stack: Stack) -> None:
     stack.install()
     stack.stop(HUB)
-    stack.stop(OPERATOR)
     hub = stack.start_hub({REPO: smollm2()})
     stack.start_operator(hub)
 

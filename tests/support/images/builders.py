@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,6 +38,17 @@ class Builder:
         command = ("bud", "--layers") if self.name == "buildah" else ("build",)
         context = ("-f", str(DOCKERFILE), str(paths.PROJECT))
         self.run(*command, f"--target={target}", *given, "-t", tag, *context)
+
+    def derive(self, tag: str, archive: Path, lines: Sequence[str]) -> None:
+        """An image of an archive and some more lines of a Dockerfile."""
+        base = f"docker-archive:{archive}"
+        if self.name != "buildah":
+            base = self.run("load", "-q", "-i", str(archive)).strip().rpartition(": ")[2]
+        with tempfile.TemporaryDirectory() as directory:
+            file = Path(directory) / "Dockerfile"
+            file.write_text("\n".join([f"FROM {base}", *lines, ""]))
+            command = "bud" if self.name == "buildah" else "build"
+            self.run(command, "-f", str(file), "-t", tag, directory)
 
     def save(self, tag: str, file: Path) -> None:
         """Write an image as an archive that `ctr images import` and `docker load` take."""
