@@ -32,6 +32,7 @@ THEMES: Mapping[str, tuple[KnownCause, ...]] = {
     "Hub": causes.hub.CAUSES,
     "Quantisation, types and kernels": causes.quantization.CAUSES,
     "GPU and driver": causes.gpu.CAUSES,
+    "API key guard": causes.guarding.CAUSES,
     "Network among ranks": causes.network.CAUSES,
     "Image": causes.image.CAUSES,
     "Node and container": causes.host.CAUSES,

@@ -47,7 +47,7 @@ def test_every_metric_is_documented_and_no_other() -> None:
 LABELS = {
     *("namespace", "name", "state", "cause", "phase", "version", "controller", "result", "verb"),
     *("resource", "code", "type", "reason", "model", "gpu_product", "tensor_parallel", "dtype"),
-    "pipeline_parallel",
+    *("pipeline_parallel", "key", "kind", "direction", "outcome"),
 }
 
 
