@@ -29,6 +29,7 @@ CHANGED: dict[str, Any] = {
     "disruption": {"maxUnavailable": 2},
     "retention": {"policy": "Retain"},
     "rollout": {"historyLimit": 1},
+    "autoscaling": {"maxReplicas": 3, "targets": [{"metric": "WaitingRequests", "value": 5}]},
     "endpoint.networkPolicy": {"networkPolicy": {"enabled": False}},
     "source": {"claim": {"name": "mine"}},
     "storage": {"size": "1Ti"},
@@ -40,6 +41,7 @@ CHANGED: dict[str, Any] = {
     "auth": {"mode": "None"},
     "endpoint": {"port": 9000},
     "scheduling": {"nodeSelector": {"a": "b"}},
+    "observability": {"otlpEndpoint": "http://collector.otel:4317"},
     "podMetadata": {"annotations": {"a": "b"}},
 }
 
@@ -67,7 +69,7 @@ def test_what_is_said_to_restart_nothing_does_not(start: str) -> None:
 
 def test_what_is_said_to_replace_servers_does() -> None:
     fields = fields_of("any other field")
-    assert len(fields) == 8
+    assert len(fields) == 9
     for field in fields:
         assert inputs(field) != inputs(""), field
 
