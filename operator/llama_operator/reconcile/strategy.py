@@ -37,9 +37,19 @@ def choose(now: Situation) -> Record | None:
         return _asked_for(now)
     if now.replicas == 0:
         return Record("InPlace", "No server runs")
+    if not now.answers:
+        return _nothing_to_keep(now)
     if now.room is None:
         return _tried(now)
     return _surge(now, now.room) if now.room.servers else _without_room(now, now.room)
+
+
+def _nothing_to_keep(now: Situation) -> Record:
+    """A surge would keep old servers, and what they hold, until new ones answer: for nobody."""
+    free = now.room.free if now.room else None
+    if now.replicas > 1:
+        return Record("InPlace", "No server answers: old ones stop first, one at a time", free=free)
+    return Record("Swap", "The old server, which does not answer, stops first", free=free)
 
 
 def _without_room(now: Situation, room: Room) -> Record | None:
@@ -47,7 +57,7 @@ def _without_room(now: Situation, room: Room) -> Record | None:
         rest = now.replicas - 1
         text = f"{held(now)}: servers are replaced one at a time, {rest} of {now.replicas} stay"
         return Record("InPlace", text, free=room.free)
-    if now.allow_downtime or not now.answers:
+    if now.allow_downtime:
         return Record("Swap", f"{held(now)}: {_downtime(now)}", free=room.free)
     return None
 

@@ -236,10 +236,16 @@ def test_while_it_waits_replicas_still_follow_the_spec() -> None:
     assert found["spec"]["replicas"] == 0
 
 
+def test_old_servers_that_all_fail_stop_before_new_ones_start() -> None:
+    servers = Servers(2, 8)
+    servers.pods = [servers.pod(f"old-{number}", ready=False) for number in range(2)]
+    assert how(edited(servers)) == (0, 1), "there is room for more, and nobody to keep them for"
+
+
 def test_a_server_that_does_not_answer_needs_no_leave() -> None:
     servers = Servers(1, 1, rollout={"allowDowntime": False})
     servers.pods = [servers.pod("old-0", ready=False)]
-    assert how(edited(servers)) == (1, 0), "it gives way, so its GPU is free"
+    assert how(edited(servers)) == (0, "100%"), "kept for nobody, it would hold its GPU and CPU"
 
 
 # -- while it rolls -------------------------------------------------------------------------------
