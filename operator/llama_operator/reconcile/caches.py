@@ -63,7 +63,7 @@ class Caches:
             resource.kind: Informer(api, resource, **_kept(resource), **ours)
             for resource in (*resources.SERVING_CHILDREN, *resources.WEIGHTS_CHILDREN)
         }
-        self.keda = Definition(api, resources.SCALED_OBJECTS)
+        self.keda = Definition(api, resources.SCALED_OBJECTS, hooks)
         optional = {resources.SCALED_OBJECTS: self.keda.installed}
         self.children |= {
             resource.kind: Informer(

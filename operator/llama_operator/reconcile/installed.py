@@ -11,6 +11,7 @@ from typing import Any
 
 from llama_operator.reconcile import resources
 from llama_operator.runtime.api import Api
+from llama_operator.runtime.hooks import InformerHooks
 from llama_operator.runtime.informer import Informer
 from llama_operator.runtime.resource import Resource
 
@@ -20,7 +21,7 @@ Object = dict[str, Any]
 class Definition:
     """The definition of one optional kind, watched."""
 
-    def __init__(self, api: Api, resource: Resource) -> None:
+    def __init__(self, api: Api, resource: Resource, hooks: InformerHooks | None = None) -> None:
         self._name = f"{resource.plural}.{resource.group}"
         self._version = resource.version
         self._served = asyncio.Event()
@@ -29,6 +30,7 @@ class Definition:
             resources.CRDS,
             field_selector=f"metadata.name={self._name}",
             transform=slim_definition,
+            hooks=hooks,
         )
         self.informer.add_handler(self._seen)
 
