@@ -38,12 +38,23 @@ def differing(directory: Path, wanted: Mapping[str, str], foreign: str = "") -> 
     return sorted(name for name in {*wanted, *there} if _read(directory / name) != wanted.get(name))
 
 
+def settle(file: Path, text: str, *, write: bool) -> None:
+    """Write one page, or raise ClickException if it is not so."""
+    if write:
+        _write(file, text)
+    elif _read(file) != text:
+        raise click.ClickException(f"{file} is not as generated. Run `make generate`.")
+
+
 def write(directory: Path, wanted: Mapping[str, str]) -> None:
     """Write all files, with the directories that they are in."""
     for name, text in wanted.items():
-        path = directory / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        _write(directory / name, text)
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
 
 
 def _read(path: Path) -> str | None:

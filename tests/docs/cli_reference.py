@@ -171,11 +171,7 @@ def _low(option: click.Option) -> str:
 @generated.modes(DIRECTORY)
 def main(*, write: bool, directory: Path) -> None:
     """Generate the reference of the commands."""
-    wanted = {NAME: text()}
-    if write:
-        generated.write(directory, wanted)
-    elif generated.differing(directory, wanted):
-        raise click.ClickException(f"{directory / NAME} is not as generated. Run `make generate`.")
+    generated.settle(directory / NAME, text(), write=write)
 
 
 if __name__ == "__main__":

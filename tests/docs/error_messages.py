@@ -128,11 +128,7 @@ def _plain(words: str) -> str:
 @generated.modes(DIRECTORY)
 def main(*, write: bool, directory: Path) -> None:
     """Generate the page of error messages."""
-    wanted = {NAME: text()}
-    if write:
-        generated.write(directory, wanted)
-    elif generated.differing(directory, wanted):
-        raise click.ClickException(f"{directory / NAME} is not as generated. Run `make generate`.")
+    generated.settle(directory / NAME, text(), write=write)
 
 
 if __name__ == "__main__":

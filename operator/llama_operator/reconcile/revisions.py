@@ -110,14 +110,17 @@ def serving_now(view: DeploymentView, update: str) -> str:
     older = [
         obj for obj in _of(view) if obj["metadata"]["name"] != update and stamp_of(obj) in stamps
     ]
-    newest = max(older, key=lambda obj: int(obj.get("revision", 0)), default=None)
-    return str(newest["metadata"]["name"]) if newest else ""
+    return _newest(older)
 
 
 def of_stamp(view: DeploymentView, wanted: str) -> str:
     """The newest revision whose pods carry this stamp; "" where there is none."""
     same = [obj for obj in _of(view) if wanted and stamp_of(obj) == wanted]
-    newest = max(same, key=lambda obj: int(obj.get("revision", 0)), default=None)
+    return _newest(same)
+
+
+def _newest(objects: list[Object]) -> str:
+    newest = max(objects, key=lambda obj: int(obj.get("revision", 0)), default=None)
     return str(newest["metadata"]["name"]) if newest else ""
 
 

@@ -27,7 +27,9 @@ def build(view: DeploymentView, decision: Decision, failure: Failure | None, now
     """The whole status; equal to the old one when nothing has changed."""
     server = view.children.get(("Deployment", view.owner.name))
     generation = int(view.raw["metadata"].get("generation", 0))
-    conditions = _conditions(view, decision, server, failure)
+    choice = _scaling(view, decision)
+    missing = choice.missing if choice else None
+    conditions = _conditions(view, decision, server, failure, missing)
     old = view.raw.get("status", {})
     status: Object = {
         "observedGeneration": generation,
@@ -38,7 +40,6 @@ def build(view: DeploymentView, decision: Decision, failure: Failure | None, now
         "endpoint": _endpoint(view),
     }
     status |= _told(view)
-    choice = _scaling(view, decision)
     if choice is not None:
         status["autoscaling"] = choice.to_status()
     revision = _revision(view, decision, conditions)
@@ -110,11 +111,13 @@ def _endpoint(view: DeploymentView) -> Object:
 
 
 def _conditions(
-    view: DeploymentView, decision: Decision, server: Object | None, failure: Failure | None
+    view: DeploymentView,
+    decision: Decision,
+    server: Object | None,
+    failure: Failure | None,
+    missing: tuple[str, str] | None,
 ) -> list[Condition]:
     cause = _steady(view, servers.worst(view.pods, server, view.logs, view.events))
-    choice = _scaling(view, decision)
-    missing = choice.missing if choice else None
     degraded = _degraded(
         [*_problems(decision, server, failure, cause), *([missing] if missing else [])]
     )

@@ -20,7 +20,6 @@ PORT, ADMIN_PORT = 8790, 8791
 KEYS = "/etc/llama-keys"
 # Beyond a server's own start: until a node is there and the image is on it.
 PLACING_SECONDS = 600
-_NAMESPACE_LABEL = "kubernetes.io/metadata.name"
 
 
 def name_of(serving: Serving) -> str:
@@ -80,11 +79,7 @@ def _service(serving: Serving, meta: Object) -> Object:
 def _network_policy(serving: Serving, meta: Object) -> Object:
     settings = serving.settings
     watchers = [settings.keda_namespace, *settings.monitoring_namespaces]
-    asking = [
-        {"namespaceSelector": {"matchLabels": {_NAMESPACE_LABEL: name}}}
-        for name in dict.fromkeys(watchers)
-        if name
-    ]
+    asking = network.from_namespaces(filter(None, watchers))
     admin = [{"port": ADMIN_PORT, "protocol": "TCP"}]
     ingress: list[Object] = [
         {"from": network.peers(serving), "ports": [{"port": port_of(serving), "protocol": "TCP"}]}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from llama_operator.api import labels
 from llama_operator.render.flags import container_port
 from llama_operator.render.inputs import Object, Serving
@@ -62,9 +64,14 @@ def peers(serving: Serving) -> list[Object]:
         return named
     settings = serving.settings
     namespaces = [settings.operator_namespace, *settings.monitoring_namespaces]
-    return [{"podSelector": {}}] + [
+    return [{"podSelector": {}}, *from_namespaces(namespaces)]
+
+
+def from_namespaces(names: Iterable[str]) -> list[Object]:
+    """Peers of a policy: all pods of these namespaces, each named once."""
+    return [
         {"namespaceSelector": {"matchLabels": {_NAMESPACE_LABEL: name}}}
-        for name in dict.fromkeys(namespaces)
+        for name in dict.fromkeys(names)
     ]
 
 
