@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from llama_operator import generated
 from llama_operator.api import conditions, crd, fields, leaves, reserved
 from llama_operator.api.schema import Schema
 
@@ -236,12 +237,7 @@ def _cell(value: str) -> str:
 )
 def main(*, write: bool, file: Path) -> None:
     """Generate the API reference from the typed API."""
-    wanted = text()
-    if write:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(wanted)
-    elif not file.exists() or file.read_text() != wanted:
-        raise click.ClickException(f"{file} is not as generated. Run `make generate`.")
+    generated.settle(file, text(), write=write)
 
 
 if __name__ == "__main__":

@@ -40,7 +40,6 @@ def holder(pod: Object) -> Holder:
     """What a pod holds."""
     meta, own = pod["metadata"], pod["metadata"].get("labels", {})
     serves = own.get(labels.COMPONENT) == labels.SERVER
-    conditions = pod.get("status", {}).get("conditions", ())
     return Holder(
         node=pod["spec"].get("nodeName", ""),
         amounts=requests(pod["spec"]),
@@ -48,8 +47,14 @@ def holder(pod: Object) -> Holder:
         server=own.get(labels.DEPLOYMENT, "") if serves else "",
         stamp=stamp(pod) if serves else "",
         volume=own.get(labels.VOLUME, ""),
-        ready=any(each["type"] == "Ready" and each["status"] == "True" for each in conditions),
+        ready=answers(pod),
     )
+
+
+def answers(pod: Object) -> bool:
+    """Whether a pod is ready."""
+    conditions = pod.get("status", {}).get("conditions", ())
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
 def requests(spec: Object) -> Amounts:

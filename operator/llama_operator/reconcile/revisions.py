@@ -13,6 +13,7 @@ from llama_operator.planner.plan import Plan
 from llama_operator.reconcile import mounts, packed, planning
 from llama_operator.reconcile.actions import Action
 from llama_operator.reconcile.copies import copy_of
+from llama_operator.reconcile.holders import answers
 from llama_operator.reconcile.ownership import delete
 from llama_operator.reconcile.snapshot import DeploymentView, Object
 from llama_operator.render import revision
@@ -132,12 +133,6 @@ def places(children: Iterable[Object]) -> set[str]:
 def stamp_of(obj: Object) -> str:
     """The stamp that pods of a revision carry."""
     return str(obj[_STAMP]) if _STAMP in obj else stamp((obj.get("data") or {}).get("template"))
-
-
-def answers(pod: Object) -> bool:
-    """Whether a server's pod is ready."""
-    conditions = pod.get("status", {}).get("conditions", ())
-    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
 def _of(view: DeploymentView) -> list[Object]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from llama_operator.diagnose import servers
 from llama_operator.diagnose.template import of_template, stamp
 from llama_operator.reconcile import revisions
+from llama_operator.reconcile.holders import answers
 from llama_operator.reconcile.record import Record
 from llama_operator.reconcile.snapshot import DeploymentView, Object
 
@@ -21,7 +22,7 @@ def last_good(view: DeploymentView, server: Object, kept: Record | None) -> str:
     """The revision to go back to from one that is about to replace the present one; "" for none."""
     present = revisions.of_stamp(view, stamp(server.get("spec", {}).get("template")))
     known = _told(view).get("lastGood", "")
-    answering = any(map(revisions.answers, of_template(view.pods, server)))
+    answering = any(map(answers, of_template(view.pods, server)))
     if present and (answering or present == known):
         return present
     return (kept.last_good if kept else "") or str(known)
@@ -54,7 +55,7 @@ def cause(view: DeploymentView, server: Object, kept: Record, name: str) -> Why 
     if proven(view, kept, name) or not kept.last_good or not view.spec.rollout.automatic_rollback:
         return None
     found = servers.worst(view.pods, server, view.logs)
-    answering = any(map(revisions.answers, of_template(view.pods, server)))
+    answering = any(map(answers, of_template(view.pods, server)))
     if found is not None and found.permanent and not answering:
         return found.reason, found.message
     if servers.over_budget(server) and (found is None or found.reason != "Unschedulable"):

@@ -14,6 +14,7 @@ from llama_operator.planner.plan import Plan
 from llama_operator.reconcile import record, revisions, rollback, strategy
 from llama_operator.reconcile.capacity import room
 from llama_operator.reconcile.copies import weights_condition
+from llama_operator.reconcile.holders import answers
 from llama_operator.reconcile.record import Record
 from llama_operator.reconcile.snapshot import DeploymentView, Object
 from llama_operator.reconcile.strategy import PENDING_SECONDS, Situation
@@ -140,7 +141,7 @@ def _situation(view: DeploymentView, template: Object, gpus: int) -> Situation:
         replicas=view.spec.replicas,
         each=gpus if gpu_resource(view.spec) else 0,
         allow_downtime=rollout.allow_downtime,
-        answers=any(revisions.answers(pod) for pod in view.pods),
+        answers=any(answers(pod) for pod in view.pods),
         start_seconds=_start_seconds(view),
         room=found,
     )
@@ -206,7 +207,7 @@ def _patience(view: DeploymentView, server: Object, kept: Record) -> float | Non
     """Seconds that a surge may still wait for a node; None where it does not, or is to."""
     rollout = view.spec.rollout
     bound = rollout.strategy == "Surge" or (view.spec.replicas == 1 and not rollout.allow_downtime)
-    new = [pod for pod in of_template(view.pods, server) if not revisions.answers(pod)]
+    new = [pod for pod in of_template(view.pods, server) if not answers(pod)]
     since = [_nowhere_since(pod) for pod in new]
     if kept.strategy != "Surge" or bound or not since or not all(since):
         return None
