@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.chaos.life import NAME, STEPS, Life, Site
 from tests.support.chaos.proxy import Call
-from tests.support.chaos.rivals import Rivals
+from tests.support.chaos.rivals import AT_ONCE, Rivals
 
 pytestmark = [pytest.mark.cluster, pytest.mark.asyncio(loop_scope="session")]
 
@@ -94,8 +94,15 @@ async def play(site: Site, scene: Scene) -> None:
             await rivals.same(wanted)
 
 
+@pytest.mark.timeout(600)
 async def test_a_write_of_the_last_leader_changes_nothing(site: Site) -> None:
-    done = await asyncio.gather(*(play(site, scene) for scene in SCENES), return_exceptions=True)
+    stage = asyncio.Semaphore(AT_ONCE)
+
+    async def turn(scene: Scene) -> None:
+        async with stage:
+            await play(site, scene)
+
+    done = await asyncio.gather(*map(turn, SCENES), return_exceptions=True)
     stories = [
         f"{scene.name}: {error!r}"
         for scene, error in zip(SCENES, done, strict=True)
