@@ -100,7 +100,7 @@ class Stack:
         argv = [sys.executable, *program, "run", f"--kubeconfig={kubeconfig}"]
         argv += [f"--hf-endpoint={hub}", f"--health-port={port}", "--log-format=text", *extra]
         self._start(OPERATOR, argv)
-        wait_for(lambda: answers(f"http://127.0.0.1:{port}/readyz"), 30, "the operator")
+        wait_for(lambda: answers(f"http://127.0.0.1:{port}/readyz"), 120, "the operator")
 
     def stop(self, name: str) -> None:
         """Stop one of the two programs, if it runs."""
