@@ -181,7 +181,8 @@ def test_a_policy_is_made_for_a_limit_and_refused_without_one() -> None:
         return {each["metadata"]["name"] for each in found if each["kind"] == kind}
 
     assert policies(images=["vllm/*"]) == {"llama-operator-llamadeployments"}
-    assert len(policies(claims=[])) == 2
+    assert policies(collectors=[]) == {"llama-operator-llamadeployments"}
+    assert len(policies(claims=[])) == len(policies(secrets=["hf-*"])) == 2
     with pytest.raises(Refused, match="nothing is limited yet; list what is allowed in admission"):
         policies()
     with pytest.raises(Refused, match="nothing is limited yet"):

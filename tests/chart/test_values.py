@@ -75,7 +75,9 @@ WRONG: list[tuple[Object, str]] = [
     # A star that would allow registry.example.com.evil.example as well.
     ({"admissionPolicy": {"images": ["registry.example.com*"]}}, "/admissionPolicy/images/0'"),
     ({"admissionPolicy": {"endpoints": ["https://hub*"]}}, "/admissionPolicy/endpoints/0'"),
+    ({"admissionPolicy": {"collectors": ["http://otel*"]}}, "/admissionPolicy/collectors/0'"),
     ({"admissionPolicy": {"claims": ["llama*"]}}, "/admissionPolicy/claims/0'"),
+    ({"admissionPolicy": {"secrets": ["hf*"]}}, "/admissionPolicy/secrets/0'"),
 ]
 
 

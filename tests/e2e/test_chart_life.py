@@ -1,12 +1,13 @@
 """The chart's life on a node: install, `helm test`, upgrade to another image, uninstall, and again.
 
-A server of real vLLM runs all the while, and must not notice.
+Weights that were fetched are there all the while; in the long test a server of real vLLM as well, which
+must not notice.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,13 @@ from tests.support.models import tiny
 from tests.support.release import NAME, REPOSITORIES, Release
 from tests.support.stack import NAMESPACE, RUNTIME_CLASS, VLLM_IMAGE, Stack, wait_for
 
-pytestmark = [pytest.mark.node, pytest.mark.vllm, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.node, pytest.mark.timeout(600)]
 Object = dict[str, Any]
-SERVED, SERVER = "served", "tiny"
+SERVED, KEPT, SERVER = "served", "kept", "tiny"
 CRDS = {"llamadeployments.llamactl.dev", "llamaweights.llamactl.dev"}
 NEXT = "next"
+VOLUMES = "persistentvolume/"
+Servers = set[tuple[str, int]]
 # Kubernetes writes these itself, about everything, and ends them by itself.
 _NOT_OURS = {"events", "events.events.k8s.io", "endpoints", "bindings"}
 
@@ -43,29 +46,44 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
         yield made
 
 
-def test_install_test_upgrade_uninstall_and_install_again(stack: Stack) -> None:
+def test_the_chart_comes_changes_and_goes_and_weights_stay(stack: Stack) -> None:
+    _life(stack, set)
+
+
+@pytest.mark.slow
+@pytest.mark.vllm
+def test_the_chart_comes_changes_and_goes_and_no_server_restarts(stack: Stack) -> None:
+    _life(stack, lambda: _servers(stack), _serve)
+
+
+def _life(
+    stack: Stack, servers: Callable[[], Servers], serve: Callable[[Stack], None] | None = None
+) -> None:
     release, before = _release(stack), _names(stack)
     values = {"weights": {"hubEndpoint": stack.hub}}
     release.install(values)
     assert "Phase:          Succeeded" in release.helm("test", NAME, "--timeout=120s")
-    server = _served(stack)
+    claim = _fetched(stack)
+    if serve:
+        serve(stack)
+    running = servers()
 
     _load_next(stack)
     release.install({**values, "image": {"tag": NEXT}})
     assert _images(stack) == {f"{REPOSITORIES['operator']}:{NEXT}"}
     _judged_by_the_new_one(stack)
-    assert _servers(stack) == server
+    assert servers() == running
 
-    claim = stack.get("llamaweights", "tiny-llama", SERVED)["status"]["claimName"]
     release.helm("uninstall", NAME, "--timeout=120s")
-    wait_for(lambda: _left(stack, before) == CRDS, 60, f"{_left(stack, before)} to be removed")
-    assert stack.condition("llamaweights", "tiny-llama", "Ready", SERVED)["status"] == "True"
+    wait_for(lambda: not _left(stack, before), 60, f"{_left(stack, before)} to be removed")
+    assert {each["metadata"]["name"] for each in stack.list("crds")} == CRDS
+    assert stack.condition("llamaweights", KEPT, "Ready", SERVED)["status"] == "True"
     assert stack.get("pvc", claim, SERVED)["status"]["phase"] == "Bound"
-    assert _servers(stack) == server
+    assert servers() == running
 
     release.install(values)
     _judged_by_the_new_one(stack)
-    assert _servers(stack) == server
+    assert servers() == running
 
 
 def _release(stack: Stack) -> Release:
@@ -82,25 +100,31 @@ def _load_next(stack: Stack) -> None:
     stack.cluster.import_image(tag, archive)
 
 
-def _served(stack: Stack) -> set[tuple[str, int]]:
-    wish = {
-        "apiVersion": "llamactl.dev/v1alpha1",
-        "kind": "LlamaDeployment",
-        "metadata": {"name": SERVER, "namespace": SERVED},
-        "spec": {
-            "model": TINY,
-            "gpu": {"count": 1},
-            "runtimeClassName": RUNTIME_CLASS,
-            "engine": {"device": "cpu", "image": VLLM_IMAGE, "enforceEager": True},
-        },
-    }
+def _fetched(stack: Stack) -> str:
+    """The claim of weights that were fetched."""
+    _apply(stack, "LlamaWeights", KEPT, {"model": TINY})
+    return str(stack.get("llamaweights", KEPT, SERVED)["status"]["claimName"])
+
+
+def _serve(stack: Stack) -> None:
+    _apply(stack, "LlamaDeployment", SERVER, {
+        "model": TINY,
+        "weightsRef": {"name": KEPT},
+        "gpu": {"count": 1},
+        "runtimeClassName": RUNTIME_CLASS,
+        "engine": {"device": "cpu", "image": VLLM_IMAGE, "enforceEager": True},
+    })  # fmt: skip
+
+
+def _apply(stack: Stack, kind: str, name: str, spec: Object) -> None:
+    meta = {"name": name, "namespace": SERVED}
+    wish = {"apiVersion": "llamactl.dev/v1alpha1", "kind": kind, "metadata": meta, "spec": spec}
     stack.cluster.kubectl("apply", "-f", "-", input=json.dumps(wish))
-    ready = ("--for=condition=Ready", "--timeout=300s", f"llama/{SERVER}")
+    ready = ("--for=condition=Ready", "--timeout=300s", f"{kind}/{name}")
     stack.cluster.kubectl("wait", "-n", SERVED, *ready, timeout=310)
-    return _servers(stack)
 
 
-def _servers(stack: Stack) -> set[tuple[str, int]]:
+def _servers(stack: Stack) -> Servers:
     """Each pod of the server that is ready, and how often it has started again."""
     of_server = ("-l", f"llamactl.dev/deployment={SERVER}")
     found = {
@@ -125,23 +149,24 @@ def _images(stack: Stack) -> set[str]:
 
 
 def _judged_by_the_new_one(stack: Stack) -> None:
-    """A wish that only an operator can answer, and that changes no server."""
-    target = ("llama", SERVER, "-n", SERVED)
-    spec = stack.get("llama", SERVER, SERVED)["spec"]
-    kept = spec.get("rollout", {}).get("historyLimit", 5)
-    patch = {"spec": {"rollout": {"historyLimit": kept + 1}}}
-    stack.cluster.kubectl("patch", *target, "--type=merge", "-p", json.dumps(patch))
+    """A wish that only an operator that runs can answer, and that changes no file and no server."""
+    spec = stack.get("llamaweights", KEPT, SERVED)["spec"]
+    policy = "Delete" if spec.get("retention", {}).get("policy") == "Retain" else "Retain"
+    patch = json.dumps({"spec": {"retention": {"policy": policy}}})
+    target = ("llamaweights", KEPT, "-n", SERVED)
+    stack.cluster.kubectl("patch", *target, "--type=merge", "-p", patch)
     wait_for(lambda: _observed(stack), 90, "the operator to look at the changed spec")
 
 
 def _observed(stack: Stack) -> bool:
-    found = stack.get("llama", SERVER, SERVED)
+    found = stack.get("llamaweights", KEPT, SERVED)
     return bool(found["metadata"]["generation"] == found["status"]["observedGeneration"])
 
 
 def _left(stack: Stack, before: set[str]) -> set[str]:
-    """What the cluster has now and had not before, by name."""
-    return {each.partition("/")[2] for each in _names(stack) - before}
+    """What the cluster has now and had not before, but for weights and CRDs, which shall stay."""
+    kept = {f"customresourcedefinition.apiextensions.k8s.io/{name}" for name in CRDS}
+    return {each for each in _names(stack) - before - kept if not each.startswith(VOLUMES)}
 
 
 def _names(stack: Stack) -> set[str]:
