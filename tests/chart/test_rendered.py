@@ -16,6 +16,7 @@ from llama_operator.render.inputs import Settings
 from tests.chart.helm import Refused, arguments, helm, of, pod, rendered
 from tests.chart.kinds import validate
 from tests.chart.variants import EVERYTHING, MODEL, VARIANTS
+from tests.docs.markdown import PROJECT
 from tests.support.podsecurity import findings
 
 Object = dict[str, Any]
@@ -198,3 +199,15 @@ def test_notes_say_what_comes_next() -> None:
     assert "kubectl -n sys rollout status deployment/llama-llama-operator" in said
     assert "Prometheus Operator was not found" in said
     assert "uninstall deletes the CRDs" in notes("--set=crds.keep=false")
+
+
+def test_the_chart_says_what_it_is_and_what_is_new() -> None:
+    about = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    site, _, picture = about["icon"].partition("//")[2].partition("/")
+    assert (site, (PROJECT / "docs" / picture).is_file()) == ("llamactl.dev", True)
+    notes = about["annotations"]
+    for name in ("license", "category", "changes", "crds", "crdsExamples"):
+        assert notes[f"artifacthub.io/{name}"].strip(), name
+    changes = yaml.safe_load(notes["artifacthub.io/changes"])
+    assert {each["kind"] for each in changes} <= {"added", "changed", "fixed", "security"}
+    assert all(each["description"] for each in changes)
