@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.node, pytest.mark.vllm, pytest.mark.slow, pytest.mark.
 
 
 @pytest.fixture
-def stack(tmp_path: Path) -> Stack:
+def bare(tmp_path: Path) -> Stack:
     """A node that has the images already, as if a registry had given them, and a hub."""
     if not can_run_pods():
         pytest.skip("this machine cannot run pods: `make cluster-doctor` says what is missing")
@@ -27,7 +27,8 @@ def stack(tmp_path: Path) -> Stack:
     return Stack(cluster)
 
 
-def test_the_demo_on_a_cluster_by_its_kubeconfig(stack: Stack) -> None:
+def test_the_demo_on_a_cluster_by_its_kubeconfig(bare: Stack) -> None:
+    stack = bare
     with stack.cluster as cluster:
         assert stack.release is not None
         stack.release.load()
