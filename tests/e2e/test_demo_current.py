@@ -28,12 +28,11 @@ def bare(tmp_path: Path) -> Stack:
 
 
 def test_the_demo_on_a_cluster_by_its_kubeconfig(bare: Stack) -> None:
-    stack = bare
-    with stack.cluster as cluster:
-        assert stack.release is not None
-        stack.release.load()
-        tag = stack.release.tag
-        hub = stack.start_hub({SMOLLM2: smollm2()})
+    with bare.cluster as cluster:
+        assert bare.release is not None
+        bare.release.load()
+        tag = bare.release.tag
+        hub = bare.start_hub({SMOLLM2: smollm2()})
         environment = {
             **os.environ,
             "KUBECONFIG": str(cluster.kubeconfig),
@@ -56,4 +55,4 @@ def test_the_demo_on_a_cluster_by_its_kubeconfig(bare: Stack) -> None:
         told = cluster.kubectl("get", "llama,lw,pods,events", "-A")
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{told}"
         assert "Paris" in done.stdout
-        assert stack.get("deployment", "llama-operator", NAMESPACE)["status"]["readyReplicas"] == 2
+        assert bare.get("deployment", "llama-operator", NAMESPACE)["status"]["readyReplicas"] == 2
