@@ -1,4 +1,4 @@
-"""Which series there are: of operator, Jobs and guard as their code says, of vLLM as one showed."""
+"""Which series there are: of operator, guard and Jobs as their code says, of vLLM as one showed."""
 
 from __future__ import annotations
 
@@ -54,11 +54,9 @@ def vllm() -> set[str]:
 
 
 def guard() -> set[str]:
-    """Names on the wire of the guard's series, which vLLM shows beside its own."""
-    meters = [
-        each for each in vars(guarding.load()).values() if isinstance(each, MetricWrapperBase)
-    ]
-    return {name for each in meters for name in _wire(each.collect())}
+    """Names on the wire of the guard's series, which vLLM shows among its own."""
+    made = [each for each in vars(guarding.load()).values() if isinstance(each, MetricWrapperBase)]
+    return set(_wire(family for each in made for family in each.collect()))
 
 
 def _registry() -> CollectorRegistry:

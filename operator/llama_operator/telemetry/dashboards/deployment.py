@@ -1,4 +1,4 @@
-"""One deployment: plan against reality, requests, latency, keys, cache, GPUs."""
+"""One deployment: plan against reality, requests, latency, cache, keys, GPUs."""
 
 from __future__ import annotations
 
@@ -157,40 +157,6 @@ _LATENCY = Row(
     ),
 )
 
-_KEYS = Row(
-    "Keys",
-    (
-        lines(
-            "Requests a second, by key",
-            Query(rate("llama_guard_requests_total", "key"), "{{key}}"),
-            unit="reqps",
-            width=6,
-            stacked=True,
-            text="By the name of the Secret's entry; NAME.old was rotated out and still counts.",
-        ),
-        lines(
-            "Tokens a second, by key",
-            Query(rate("llama_guard_tokens_total", "key, kind"), "{{key}} {{kind}}"),
-            width=6,
-            stacked=True,
-        ),
-        lines(
-            "Requests refused a second",
-            Query(rate("llama_guard_refused_total", "reason"), "{{reason}}"),
-            unit="reqps",
-            width=6,
-            stacked=True,
-        ),
-        lines(
-            "Keys that are known",
-            Query(each("llama_guard_keys", "pod"), "{{pod}}"),
-            Query(each("llama_guard_keys_stale", "pod"), "stale {{pod}}"),
-            width=6,
-            text="Stale: the Secret gives no key, and the last ones count on.",
-        ),
-    ),
-)
-
 _CACHE = Row(
     "KV cache",
     (
@@ -215,6 +181,30 @@ _CACHE = Row(
     ),
 )
 
+_KEYS = Row(
+    "Keys",
+    (
+        lines(
+            "Requests a second, by key",
+            Query(rate("llama_guard_requests_total", "key"), "{{key}}"),
+            unit="reqps",
+            stacked=True,
+            text="The name of the key's entry in the Secret; empty with spec.auth.mode None.",
+        ),
+        lines(
+            "Tokens a second, by key",
+            Query(rate("llama_guard_tokens_total", "key, kind"), "{{key}} {{kind}}"),
+            text="As the answers told; streams tell with stream_options.include_usage.",
+        ),
+        lines(
+            "Requests refused a second",
+            Query(rate("llama_guard_refused_total", "reason"), "{{reason}}"),
+            unit="reqps",
+            stacked=True,
+        ),
+    ),
+)
+
 _GPUS = Row(
     "GPUs",
     tuple(
@@ -231,7 +221,7 @@ _GPUS = Row(
 DASHBOARD = Dashboard(
     uid="llama-deployment",
     title="Llama / Deployment",
-    text="One LlamaDeployment: plan against reality, requests, latency, keys, cache, GPUs.",
+    text="One LlamaDeployment: plan against reality, requests, latency, cache, keys, GPUs.",
     variables=variables("llama_operator_deployment_state", multi=False),
-    rows=(_NOW, _PLAN, _REQUESTS, _LATENCY, _KEYS, _CACHE, _GPUS),
+    rows=(_NOW, _PLAN, _REQUESTS, _LATENCY, _CACHE, _KEYS, _GPUS),
 )
