@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from llama_operator.catalog.model import Model
-from llama_weights import manifest, volume
+from llama_weights import links, manifest, volume
 from llama_weights.convert import source as originals
 from llama_weights.errors import FormatError, VerifyError
 from llama_weights.files import RemoteFile
@@ -26,7 +26,7 @@ from llama_weights.manifest import Entry, Manifest
 from llama_weights.meta_fetch import check_params
 from llama_weights.meter import Meter
 from llama_weights.preflight import Finding
-from llama_weights.select import CONFIG, INDEX, select
+from llama_weights.select import CONFIG, INDEX, is_read, select
 from llama_weights.shape import parse_config, shape_of
 from llama_weights.sources.meta import FORMAT
 from llama_weights.verify import verify
@@ -53,7 +53,7 @@ def inspect(directory: Path, model: Model | None) -> Finding:
         names = sorted(each.name for each in directory.iterdir() if each.is_file())
         if any(originals.is_shard(name) for name in names):
             return _meta(directory, model)
-        files = _chosen(directory, names)
+        files = _chosen(directory)
         config = parse_config((directory / CONFIG).read_bytes()[:_SMALL])
         _check_tensors(directory, files)
         return Finding(
@@ -85,8 +85,7 @@ def adopt(directory: Path, expected: str, meter: Meter, stop: threading.Event) -
 
 
 def _read(directory: Path, meter: Meter, stop: threading.Event) -> Manifest:
-    names = sorted(each.name for each in directory.iterdir() if each.is_file())
-    files = _chosen(directory, names)
+    files = _chosen(directory)
     meter.phase, meter.total = "Verifying", sum(file.size for file in files)
 
     def read(file: RemoteFile) -> Entry:
@@ -99,24 +98,23 @@ def _read(directory: Path, meter: Meter, stop: threading.Event) -> Manifest:
     return Manifest("claim", _identity(directory, files), entries)
 
 
-def _chosen(directory: Path, names: list[str]) -> list[RemoteFile]:
-    listed = [RemoteFile(each, (directory / each).stat().st_size, "sha256", "") for each in names]
-    chosen = select(listed)
-    for file in chosen:
-        _check_place(directory, file.path)
-    return chosen
+def _chosen(directory: Path) -> list[RemoteFile]:
+    # Names of links that lead nowhere too: they are no shards that somebody forgot.
+    names = sorted(each.name for each in directory.iterdir() if each.is_symlink() or each.is_file())
+    _check_links(directory, [name for name in names if is_read(name)])
+    there = [name for name in names if (directory / name).is_file()]
+    listed = [RemoteFile(each, (directory / each).stat().st_size, "sha256", "") for each in there]
+    return select(listed)
 
 
-def _check_place(directory: Path, name: str) -> None:
-    """Servers see the directory and nothing beside it, so a link that leaves it dangles there."""
-    target = (directory / name).resolve()
-    if not target.is_relative_to(directory.resolve()):
+def _check_links(directory: Path, names: list[str]) -> None:
+    if out := links.broken(directory, names):
         raise VerifyError(
             "FilesMissing",
-            f"{name[:120]} is a link that leaves the directory, as in a cache of huggingface_hub; "
-            "servers mount the directory alone",
+            f"{len(out)} of {len(names)} files are links that lead out of {directory.name!r} or "
+            f"nowhere, the first is {out[0][:120]!r}; servers see that directory alone",
             field=f"{FIELD}.path",
-            fix="Copy what the links lead to (`cp -rL FROM TO`) and name the copy",
+            fix="Copy the files themselves, and name the copy: cp -rL FOLDER COPY",
         )
 
 

@@ -52,8 +52,17 @@ def select(files: Sequence[RemoteFile]) -> list[RemoteFile]:
     if CONFIG not in {file.path for file in top}:
         raise _no_config(files)
     _check_shards(weights)
-    small = [file for file in top if any(fnmatchcase(file.path, each) for each in SMALL)]
+    small = [file for file in top if _is_small(file.path)]
     return sorted([*small, *weights], key=lambda file: file.path)
+
+
+def is_read(name: str) -> bool:
+    """Whether vLLM reads a file of that name at the top of a checkpoint."""
+    return fnmatchcase(name, WEIGHTS) or _is_small(name)
+
+
+def _is_small(name: str) -> bool:
+    return any(fnmatchcase(name, each) for each in SMALL)
 
 
 def _weights(found: list[RemoteFile]) -> list[RemoteFile]:

@@ -105,7 +105,7 @@ def test_metrics_that_a_page_names_exist(page: Path) -> None:
     there = names.everything()
     there |= {name.removesuffix(end) for name in there for end in ("_bucket", "_total", "_info")}
     for span in markdown.spans(page.read_text()):
-        if re.fullmatch(r"vllm:\w+|llama_(operator|weights)_\w+", span):
+        if re.fullmatch(r"vllm:\w+|llama_(operator|weights|guard)_\w+", span):
             assert span in there, span
 
 

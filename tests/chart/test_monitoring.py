@@ -40,10 +40,11 @@ def test_pod_monitors_select_what_the_operator_makes() -> None:
         source = f"__meta_kubernetes_pod_label_llamactl_dev_{label}"
         return [{"sourceLabels": [source], "targetLabel": "name"}]
 
+    unwanted = ("false",)
     assert found == {
-        "ops-servers": ("http", (), ("server",), name_of("deployment")),
-        "ops-activators": ("admin", (), ("activator",), name_of("deployment")),
-        "ops-weights": ("metrics", (), ("fetch", "verify"), name_of("weights")),
+        "ops-servers": ("http", (), ("server",), unwanted, name_of("deployment")),
+        "ops-activators": ("admin", (), ("activator",), unwanted, name_of("deployment")),
+        "ops-weights": ("metrics", (), ("fetch", "verify"), unwanted, name_of("weights")),
     }
     one = of("PodMonitor", rendered({"watchNamespace": "a"}, *MONITORING),
              "llama-operator-servers")  # fmt: skip

@@ -16,6 +16,7 @@ from llama_operator.render.inputs import Settings
 from tests.chart.helm import Refused, arguments, helm, of, pod, rendered
 from tests.chart.kinds import validate
 from tests.chart.variants import EVERYTHING, MODEL, VARIANTS
+from tests.docs.markdown import PROJECT
 from tests.support.podsecurity import findings
 
 Object = dict[str, Any]
@@ -181,7 +182,8 @@ def test_a_policy_is_made_for_a_limit_and_refused_without_one() -> None:
         return {each["metadata"]["name"] for each in found if each["kind"] == kind}
 
     assert policies(images=["vllm/*"]) == {"llama-operator-llamadeployments"}
-    assert len(policies(claims=[])) == 2
+    assert policies(collectors=[]) == {"llama-operator-llamadeployments"}
+    assert len(policies(claims=[])) == len(policies(secrets=["hf-*"])) == 2
     with pytest.raises(Refused, match="nothing is limited yet; list what is allowed in admission"):
         policies()
     with pytest.raises(Refused, match="nothing is limited yet"):
@@ -197,3 +199,15 @@ def test_notes_say_what_comes_next() -> None:
     assert "kubectl -n sys rollout status deployment/llama-llama-operator" in said
     assert "Prometheus Operator was not found" in said
     assert "uninstall deletes the CRDs" in notes("--set=crds.keep=false")
+
+
+def test_the_chart_says_what_it_is_and_what_is_new() -> None:
+    about = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    site, _, picture = about["icon"].partition("//")[2].partition("/")
+    assert (site, (PROJECT / "docs" / picture).is_file()) == ("llamactl.dev", True)
+    notes = about["annotations"]
+    for name in ("license", "category", "changes", "crds", "crdsExamples"):
+        assert notes[f"artifacthub.io/{name}"].strip(), name
+    changes = yaml.safe_load(notes["artifacthub.io/changes"])
+    assert {each["kind"] for each in changes} <= {"added", "changed", "fixed", "security"}
+    assert all(each["description"] for each in changes)

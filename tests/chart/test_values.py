@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 import yaml
 
+from llama_operator.api import quantity
 from llama_operator.chart.generate import CHART
 from llama_operator.chart.schema import schema
-from tests.chart.helm import Refused, helm, kinds, rendered
+from tests.chart.helm import Refused, helm, kinds, pod, rendered
+from tests.docs.markdown import PROJECT
 
 Object = dict[str, Any]
 
@@ -75,7 +77,9 @@ WRONG: list[tuple[Object, str]] = [
     # A star that would allow registry.example.com.evil.example as well.
     ({"admissionPolicy": {"images": ["registry.example.com*"]}}, "/admissionPolicy/images/0'"),
     ({"admissionPolicy": {"endpoints": ["https://hub*"]}}, "/admissionPolicy/endpoints/0'"),
+    ({"admissionPolicy": {"collectors": ["http://otel*"]}}, "/admissionPolicy/collectors/0'"),
     ({"admissionPolicy": {"claims": ["llama*"]}}, "/admissionPolicy/claims/0'"),
+    ({"admissionPolicy": {"secrets": ["hf*"]}}, "/admissionPolicy/secrets/0'"),
 ]
 
 
@@ -108,3 +112,10 @@ def test_the_chart_can_be_a_part_of_another(tmp_path: Path) -> None:
     text = helm("template", "p", str(tmp_path), "--values=-", given=json.dumps(values))
     assert "--workers=2" in text
     assert "Deployment" in kinds([each for each in yaml.safe_load_all(text) if each])
+
+
+def test_the_operators_memory_is_what_the_bench_lets_it_take() -> None:
+    budgets = yaml.safe_load((PROJECT / "tests/bench/operator_budgets.yaml").read_text())
+    most = max(each.get("residentMiB", 0) for each in budgets["sizes"].values())
+    limit = quantity.parse_bytes(pod(rendered())["containers"][0]["resources"]["limits"]["memory"])
+    assert 1.25 * most * 2**20 <= limit <= 2 * most * 2**20

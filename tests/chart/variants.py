@@ -68,6 +68,7 @@ EVERYTHING: Object = {
     "traces": {"otlpEndpoint": "http://collector.otel.svc:4318/v1/traces"},
     "admissionPolicy": {
         "enabled": True, "images": ["vllm/*"], "endpoints": [], "claims": ["llama-*", "x"],
+        "secrets": ["hf-token"], "collectors": ["http://otel.svc:4317"],
         "namespaceSelector": {"matchLabels": {"team": "ml"}},
     },
 }  # fmt: skip

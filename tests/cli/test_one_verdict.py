@@ -37,7 +37,7 @@ def refusal(text: str) -> Object:
 
 # Cause -> pods, their events, and more of the Deployment's status.
 CASES: dict[str, tuple[list[Object], list[Object], Object]] = {
-    "FailedMount": ([placed()], [event("FailedMount", 1, 'configmap "ca" not found')], {}),
+    "FailedMount": ([placed()], [event("FailedMount", 1, 'no such share')], {}),
     "FailedAttachVolume": ([placed()], [event("FailedAttachVolume", 1, "Multi-Attach error")], {}),
     "FailedCreatePodSandBox": ([placed()], [event("FailedCreatePodSandBox", 1, "no CNI")], {}),
     "NetworkNotReady": ([placed()], [event("NetworkNotReady", 1, "cni config")], {}),

@@ -66,6 +66,17 @@ def test_a_pod_monitor_takes_its_own_pods_and_names_their_owner(
     assert labels(promtool, tmp_path, config) == [{"namespace": "team", **expected}]
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_deployment_may_not_want_to_be_scraped(
+    promtool: Path, tmp_path: Path, chart: list[Object], wanted: bool
+) -> None:
+    wish = serving(observability={"podMonitor": wanted})
+    pods = discovery.pods([running("web-1", pod.template(wish))])
+    typed = of("PodMonitor", chart, "llama-operator-servers")
+    config = monitors.of_pods(typed, {"static_configs": pods}, "1s")
+    assert len(labels(promtool, tmp_path, config)) == wanted
+
+
 def test_a_pod_that_has_ended_is_not_asked(
     promtool: Path, tmp_path: Path, chart: list[Object]
 ) -> None:

@@ -17,6 +17,7 @@ from tests.docs.markdown import PROJECT, Command
 from tests.docs.reasons import reasons
 from tests.docs.running import ROOTS, offline, run
 from tests.support.cluster.__main__ import main as cluster_cli
+from tests.support.demo import current
 
 from llama_operator.api import conditions, crd, reference
 from llama_operator.api.v1alpha1 import LlamaDeploymentSpec, LlamaWeightsSpec
@@ -301,3 +302,15 @@ def test_fields_that_are_named_exist(page: Path) -> None:
         path = re.fullmatch(r"((?:spec|status)(?:\.[a-zA-Z]+)+)(?:[:=].*)?", span)
         if path and not span.startswith(OTHERS):
             assert path[1] in FIELDS, f"{path[1]} is no field"
+
+
+def test_the_demo_on_a_cluster_of_yours_is_given_what_it_needs() -> None:
+    shown = [
+        line
+        for page in [*markdown.pages(), PROJECT / "README.md"]
+        for line in page.read_text().replace("\\\n", " ").splitlines()
+        if line.strip().startswith("make demo CLUSTER=current")
+    ]
+    assert len(shown) >= 3
+    for line in shown:
+        assert set(current.NEEDED) <= set(re.findall(r" ([A-Z_]+)=", line)), line

@@ -25,10 +25,24 @@ VALUES: Object = {
         "images": ["vllm/vllm-openai:*", "registry.example.com/vllm@sha256:" + "a" * 64],
         "endpoints": ["https://hub.example.com"],
         "claims": ["llama-*"],
+        "collectors": ["http://otel.example.com:4317"],
+        "secrets": ["hf-*", "url"],
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": NAMESPACE}},
     },
 }
 HUB = "https://hub.example.com"
+
+
+def env(*secrets: str) -> Object:
+    """A spec whose variables come from Secrets, a ConfigMap and nowhere."""
+    refs = [{"secretKeyRef": {"name": each, "key": "k"}} for each in secrets]
+    variables = [
+        {"name": f"V{n}", "valueFrom": ref}
+        for n, ref in enumerate([*refs, {"configMapKeyRef": {"name": "other", "key": "k"}}])
+    ]
+    return {"engine": {"env": [{"name": "PLAIN", "value": "x"}, *variables]}}
+
+
 ALLOWED: list[tuple[str, Object]] = [
     ("LlamaDeployment", {}),
     ("LlamaDeployment", {"engine": {"image": "vllm/vllm-openai:v0.24.0"}}),
@@ -37,6 +51,11 @@ ALLOWED: list[tuple[str, Object]] = [
     ("LlamaDeployment", {"source": {"huggingFace": {"endpoint": HUB}}}),
     ("LlamaDeployment", {"source": {"meta": {"urlSecretRef": {"name": "url"}}}}),
     ("LlamaWeights", {"storage": {"claimName": "llama-70b"}}),
+    ("LlamaDeployment", env("hf-token", "url")),
+    ("LlamaDeployment", {"auth": {"secretName": ""}}),
+    ("LlamaDeployment", {"engine": {"imagePullSecrets": [{"name": "hf-registry"}]}}),
+    ("LlamaWeights", {"source": {"huggingFace": {"tokenSecretRef": {"name": "hf-token"}}}}),
+    ("LlamaDeployment", {"observability": {"otlpEndpoint": "http://otel.example.com:4317"}}),
     ("LlamaWeights", {"source": {"claim": {"name": "llama-nfs"}}}),
 ]
 REFUSED: list[tuple[str, Object, str]] = [
@@ -58,6 +77,33 @@ REFUSED: list[tuple[str, Object, str]] = [
     ),
     ("LlamaWeights", {"storage": {"claimName": "other"}}, "spec.storage.claimName: other"),
     ("LlamaDeployment", {"source": {"claim": {"name": "xllama-a"}}}, "spec.source.claim.name"),
+    (
+        "LlamaDeployment",
+        env("hf-token", "database"),
+        "spec.engine.env[].valueFrom.secretKeyRef.name: database is not allowed here; "
+        "allowed: hf-*, url; leave the field out",
+    ),
+    (
+        "LlamaDeployment",
+        {"engine": {"imagePullSecrets": [{"name": "hf-a"}, {"name": "database"}]}},
+        "spec.engine.imagePullSecrets[].name: database",
+    ),
+    ("LlamaDeployment", {"auth": {"secretName": "database"}}, "spec.auth.secretName: database"),
+    (
+        "LlamaWeights",
+        {"source": {"huggingFace": {"tokenSecretRef": {"name": "database"}}}},
+        "spec.source.huggingFace.tokenSecretRef.name: database",
+    ),
+    (
+        "LlamaDeployment",
+        {"source": {"meta": {"urlSecretRef": {"name": "urls"}}}},
+        "spec.source.meta.urlSecretRef.name: urls",
+    ),
+    (
+        "LlamaDeployment",
+        {"observability": {"otlpEndpoint": "http://otel.example.com:4318"}},
+        "spec.observability.otlpEndpoint: http://otel.example.com:4318",
+    ),
 ]
 
 

@@ -83,7 +83,7 @@ def test_minimal_deployment_is_filled_in(api: RawApi) -> None:
         "disruption": {"maxUnavailable": 1},
         "scheduling": {},
         "podMetadata": {},
-        "observability": {},
+        "observability": {"podMonitor": True},
     }
 
 

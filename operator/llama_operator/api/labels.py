@@ -29,6 +29,9 @@ WEIGHTS: Final = "llamactl.dev/weights"
 # On servers: the claim that they mount, hashed, since a claim's name may be too long for a label.
 VOLUME: Final = "llamactl.dev/volume"
 
+# On pods that the chart's PodMonitors leave alone: "false".
+SCRAPED: Final = "llamactl.dev/scraped"
+
 # Annotation: hash of what was last applied, so that an unchanged object costs no request.
 INTENT_HASH: Final = "llamactl.dev/intent-hash"
 

@@ -109,8 +109,13 @@ class PodMetadata(Model):
 
 
 class ObservabilitySpec(Model):
-    """What the servers tell besides metrics."""
+    """What the servers tell, and to whom."""
 
+    pod_monitor: bool = Field(
+        default=True,
+        description="Let the chart's PodMonitors scrape the servers; false: another scraper does, or "
+        "none. Default true.",
+    )
     otlp_endpoint: str | None = Field(
         default=None,
         description="Collector that traces go to: http://HOST:4317 for gRPC; with a path, such as "

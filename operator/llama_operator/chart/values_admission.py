@@ -1,7 +1,7 @@
 """Values of the ValidatingAdmissionPolicy: what an author may make the operator use.
 
-The operator acts with rights that an author need not have: it runs images, sends tokens to hubs and
-mounts claims. By default a spec may name any of them; a list makes it those.
+The operator acts with rights that an author need not have: it runs images, sends tokens to hubs,
+mounts claims and hands over Secrets. By default a spec may name any of them; a list makes it those.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from llama_operator.chart.base import Free, Part
 # registry.example.com.evil.example.
 _IMAGE = Annotated[str, Field(pattern=r"^(\*|[^*\s]*[^*\s]|[^*\s]+[/:@]\*)$")]
 _ENDPOINT = Annotated[str, Field(pattern=r"^(\*|https?://[^*\s]+|https?://[^*\s]+/\*)$")]
-_CLAIM = Annotated[str, Field(pattern=r"^(\*|[a-z0-9][a-z0-9.-]*|[a-z0-9][a-z0-9.-]*-\*)$")]
+_OBJECT = Annotated[str, Field(pattern=r"^(\*|[a-z0-9][a-z0-9.-]*|[a-z0-9][a-z0-9.-]*-\*)$")]
 _FORM = "A star at the end stands for anything; only a star: no limit; no entry: none may be named."
 
 
@@ -25,8 +25,8 @@ class AdmissionPolicy(Part):
 
     enabled: bool = Field(
         default=False,
-        description="Make the policies and their bindings; images, endpoints or claims must be "
-        "limited.",
+        description="Make the policies and their bindings; at least one of the lists below must limit "
+        "something.",
     )
     action: Literal["Deny", "Warn", "Audit"] = Field(
         default="Deny", description="What happens to a spec that names something else."
@@ -43,8 +43,19 @@ class AdmissionPolicy(Part):
         description="Hubs that spec.source.huggingFace.endpoint may name. The token of the "
         f"namespace's Secret is sent there. {_FORM}",
     )
-    claims: tuple[_CLAIM, ...] = Field(
+    collectors: tuple[_ENDPOINT, ...] = Field(
+        default=("*",),
+        description="Collectors that spec.observability.otlpEndpoint may name. Prompts can be read "
+        f"from traces. {_FORM}",
+    )
+    claims: tuple[_OBJECT, ...] = Field(
         default=("*",),
         description="PersistentVolumeClaims that spec.storage.claimName and "
         f"spec.source.claim.name may name, such as llama-*. {_FORM}",
+    )
+    secrets: tuple[_OBJECT, ...] = Field(
+        default=("*",),
+        description="Secrets that a spec may name, such as hf-*: spec.engine.env, "
+        "spec.engine.imagePullSecrets, spec.auth.secretName, tokenSecretRef and urlSecretRef of "
+        f"spec.source. {_FORM}",
     )

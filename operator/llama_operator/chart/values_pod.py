@@ -22,9 +22,10 @@ _SPREAD: Final = tuple(
     {"maxSkew": 1, "topologyKey": key, "whenUnsatisfiable": "ScheduleAnyway"}
     for key in ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
 )
+# Measured by `make bench-operator`: 78 MiB with 100 deployments, 294 MiB with 10,000.
 _RESOURCES: Final[dict[str, Any]] = {
-    "requests": {"cpu": "100m", "memory": "256Mi"},
-    "limits": {"memory": "1Gi"},
+    "requests": {"cpu": "100m", "memory": "128Mi"},
+    "limits": {"memory": "512Mi"},
 }
 
 
@@ -67,7 +68,8 @@ class OperatorPod(Part):
     )
     port: Port = Field(default=8081, description="Port of probes and metrics.")
     resources: Resources = Field(
-        default=_RESOURCES, description="What a pod asks for, and at most gets."
+        default=_RESOURCES,
+        description="What a pod asks for, and at most gets; memory by deployments: docs/install.md.",
     )
     liveness_probe: LivenessProbe = Field(
         default_factory=LivenessProbe, description="/healthz: that the loop turns."

@@ -19,12 +19,14 @@ Object = dict[str, Any]
 Event = dict[str, Any]
 # The events about objects that wait, by the UID of the object.
 Events = Mapping[str, Sequence[Event]]
-# The kubelet's words for a volume whose Secret is not there.
-_SECRET = re.compile(r'\bsecret "([^"]+)" not found')
-_MISSING = (
-    "The pod waits for Secret {0}, which is not there. Make it (kubectl create secret generic {0} "
-    "--from-literal=default=KEY), or correct spec.auth.secretName."
-)
+# The kubelet's words for a volume whose Secret, or ConfigMap with authorities, is not there.
+_ABSENT = re.compile(r'\b(secret|configmap) "(?:[^"/]+/)?([^"]+)" not found')
+_MISSING = {
+    "secret": "The pod waits for Secret {0}, which is not there. Make it (kubectl create secret "
+    "generic {0} --from-literal=default=KEY), or correct spec.auth.secretName.",
+    "configmap": "The pod waits for ConfigMap {0} with certificates, which is not there. Make it "
+    "(kubectl create configmap {0} --from-file=ca.crt), or correct spec.caBundle.",
+}
 LIMIT = 400
 NONE: Events = MappingProxyType({})
 # What keeps a pod from coming to be, in the words of the kubelet and of the controllers.
@@ -101,8 +103,8 @@ def cause(events: Iterable[Event]) -> Cause | None:
     if reason == "FailedCreate":
         return refused(text)
     said = clip(still(text), LIMIT)
-    if missing := _SECRET.search(said):
-        return Cause("SecretMissing", _MISSING.format(missing[1]), evidence=said)
+    if reason == "FailedMount" and (missing := _ABSENT.search(said)):
+        return Cause("SecretMissing", _MISSING[missing[1]].format(missing[2]), evidence=said)
     return Cause(reason, f"Kubernetes says: {said}", evidence=said)
 
 

@@ -8,6 +8,7 @@ anywhere repeats a step at worst; both steps are safe to repeat.
 from __future__ import annotations
 
 from llama_operator.api.conditions import Condition
+from llama_operator.diagnose.pods import Cause
 from llama_operator.reconcile import outcome, reverify, source, usage
 from llama_operator.reconcile.actions import ClearProgress
 from llama_operator.reconcile.findings import WeightsDecision, stamp
@@ -138,7 +139,7 @@ def _preflight(view: WeightsView, fetching: Fetching, decision: WeightsDecision)
 
 
 def _asking(
-    view: WeightsView, fetching: Fetching, decision: WeightsDecision, why: str = ""
+    view: WeightsView, fetching: Fetching, decision: WeightsDecision, why: Cause | None = None
 ) -> None:
     """What is said while the source is asked: an earlier answer stands until there is another.
 
@@ -156,7 +157,14 @@ def _asking(
         decision.conditions |= {entry.type: entry for entry in before}
     else:
         said = f"Asking for {fetching.origin.said}"
-        decision.say("Accessible", "Unknown", "Checking", why or said)
+        decision.say("Accessible", "Unknown", "Checking", why.message if why else said)
+        _lacking(why, decision)
+
+
+def _lacking(why: Cause | None, decision: WeightsDecision) -> None:
+    """A Job that waits for what somebody has to make is no longer a question of time."""
+    if why and why.reason == "SecretMissing":
+        decision.say("Accessible", "False", why.reason, why.message)
 
 
 def _fetch(view: WeightsView, fetching: Fetching, decision: WeightsDecision) -> None:
@@ -170,7 +178,8 @@ def _fetch(view: WeightsView, fetching: Fetching, decision: WeightsDecision) -> 
     if result is None:
         why = outcome.why_it_waits(view, job)
         if why:
-            decision.say("Downloaded", "False", "Downloading", why)
+            decision.say("Downloaded", "False", "Downloading", why.message)
+        _lacking(why, decision)
         return
     if result.failure:
         _failed(result.failure, decision)

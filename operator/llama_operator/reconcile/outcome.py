@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from llama_operator.diagnose import events as kubernetes
 from llama_operator.diagnose import pods as diagnose
 from llama_operator.diagnose import results
+from llama_operator.diagnose.pods import Cause
 from llama_operator.reconcile.findings import WeightsDecision
 from llama_operator.reconcile.ownership import delete
 from llama_operator.reconcile.snapshot import Object, WeightsView
@@ -35,12 +37,12 @@ def of_job(
     return result if ended(job) or (result and result.failure) else None
 
 
-def why_it_waits(view: WeightsView, job: Object) -> str:
-    """Why the pods of a Job do not run; "" where they do, or nothing is known."""
+def why_it_waits(view: WeightsView, job: Object) -> Cause | None:
+    """Why the pods of a Job do not run; None where they do, or nothing is known."""
     pods = _pods_of(view, job)
     cause = diagnose.not_started(pods, diagnose.JOB_IMAGE)
     cause = cause or kubernetes.worst([*pods, job], view.events)
-    return f"The Job does not start. {cause.message}" if cause else ""
+    return cause and replace(cause, message=f"The Job does not start. {cause.message}")
 
 
 def _pods_of(view: WeightsView, job: Object) -> list[Object]:

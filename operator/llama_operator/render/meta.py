@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from llama_operator.api import labels
-from llama_operator.api.v1alpha1 import GROUP, VERSION
+from llama_operator.api.v1alpha1 import GROUP, VERSION, LlamaDeploymentSpec
 from llama_operator.render.inputs import Object, Owner
 
 NAME_LIMIT = 63
@@ -36,6 +36,11 @@ def child_labels(owner: Owner, component: str) -> dict[str, str]:
         labels.MANAGED_BY: labels.MANAGED_BY_VALUE,
         own: owner.name,
     }
+
+
+def unscraped(spec: LlamaDeploymentSpec) -> dict[str, str]:
+    """The label of pods that no PodMonitor of the chart may scrape; none where they may."""
+    return {} if spec.observability.pod_monitor else {labels.SCRAPED: "false"}
 
 
 def selector(owner: Owner, component: str) -> dict[str, str]:

@@ -13,7 +13,7 @@ from llama_operator.api import labels
 from llama_operator.api.quantity import format_bytes
 from llama_operator.render import env, flags, guarding, outward, probes, resources
 from llama_operator.render.inputs import Object, Serving
-from llama_operator.render.meta import child_labels, digest
+from llama_operator.render.meta import child_labels, digest, unscraped
 
 CONTAINER = "engine"
 PRESTOP_SECONDS = 5
@@ -30,7 +30,7 @@ def template(serving: Serving) -> Object:
     """The pod template of a server."""
     user = serving.spec.pod_metadata
     own = {**child_labels(serving.owner, labels.SERVER), labels.VOLUME: _volume(serving)}
-    meta: Object = {"labels": {**user.labels, **own}}
+    meta: Object = {"labels": {**user.labels, **own, **unscraped(serving.spec)}}
     meta["annotations"] = {**user.annotations, **guarding.carried()}
     return {"metadata": meta, "spec": _pod_spec(serving)}
 

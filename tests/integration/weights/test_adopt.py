@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -135,3 +136,59 @@ def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
     found = run("inspect", str(tmp_path / "none"))
     assert found.verdict == (1, "Verified", "FilesMissing")
     assert "spec.source.claim.path" in found.result["message"]
+
+
+def cached(folder: Path, placed: Path) -> Path:
+    """The checkpoint as Hugging Face's cache has it: all of it links to `blobs`."""
+    blobs, snapshot = folder / "blobs", folder / "snapshots" / ("c" * 40)
+    blobs.mkdir(parents=True)
+    snapshot.mkdir(parents=True)
+    for number, file in enumerate(sorted(placed.iterdir())):
+        (blobs / str(number)).write_bytes(file.read_bytes())
+        (snapshot / file.name).symlink_to(f"../../blobs/{number}")
+    return snapshot
+
+
+def test_links_out_of_the_folder_are_refused_and_a_copy_of_the_files_is_taken(
+    placed: Path, tmp_path: Path
+) -> None:
+    """A server mounts the folder alone, and there each of them leads nowhere."""
+    snapshot = cached(tmp_path / "models--me--mine", placed)
+    for command in ("inspect", "adopt"):
+        found = run(command, str(snapshot))
+        assert found.verdict == (1, "Verified", "FilesMissing"), found.output
+        told = found.result["message"]
+        assert "5 of 5 files are links that lead out of" in told
+        assert "'config.json'" in told
+        assert "spec.source.claim.path" in told
+        assert "cp -rL" in told
+    copy = tmp_path / "copy"
+    subprocess.run(["cp", "-rL", str(snapshot), str(copy)], check=True)
+    assert run("inspect", str(copy)).result["files"] == 5
+
+
+def test_a_folder_whose_links_stay_inside_is_taken(placed: Path) -> None:
+    (placed / "blobs").mkdir()
+    (placed / SHARDS[0]).rename(placed / "blobs" / "one")
+    (placed / "files").symlink_to("blobs")
+    (placed / SHARDS[0]).symlink_to("./files/../files/one")
+    (placed / "README.md").unlink()
+    (placed / "README.md").symlink_to("../nobody/reads/it")
+    assert run("inspect", str(placed)).result["files"] == 5
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["nowhere", "../mine/one", "{folder}/one", SHARDS[0], "out/one"],
+    ids=["dangling", "out and in again", "absolute", "a circle", "through a link that leaves"],
+)
+def test_a_link_that_the_server_cannot_follow_is_named(placed: Path, target: str) -> None:
+    (placed / SHARDS[0]).rename(placed / "one")
+    (placed / "out").symlink_to("../mine")
+    (placed / SHARDS[0]).symlink_to(target.format(folder=placed))
+    found = run("inspect", str(placed))
+    assert found.verdict == (1, "Verified", "FilesMissing"), found.output
+    assert (
+        f"1 of 5 files are links that lead out of 'mine' or nowhere, the first is {SHARDS[0]!r}"
+        in (found.result["message"])
+    )

@@ -64,16 +64,19 @@ def _config(
 
 def _selected(selector: Object, kind: str) -> Iterator[Object]:
     """Labels that must be there, as `kind` (pod or service) has them."""
-    wanted = [(key, [value]) for key, value in selector.get("matchLabels", {}).items()]
-    for each in selector.get("matchExpressions", ()):
-        if each["operator"] not in ("In", "Exists"):
-            raise ValueError(f"operator {each['operator']} is not known here")
-        wanted.append((each["key"], each.get("values", [])))
-    for key, values in wanted:
+    wanted = [(key, "In", [value]) for key, value in selector.get("matchLabels", {}).items()]
+    wanted += [
+        (each["key"], each["operator"], each.get("values", []))
+        for each in selector.get("matchExpressions", ())
+    ]
+    for key, operator, values in wanted:
+        if operator not in ("In", "NotIn", "Exists"):
+            raise ValueError(f"operator {operator} is not known here")
         name = sanitized(key)
         there = f"{_META}{kind}_labelpresent_{name}"
         labels = (f"{_META}{kind}_label_{name}", there) if values else (there,)
-        yield _keep(f"({'|'.join(values)});true" if values else "true", *labels)
+        kept = _keep(f"({'|'.join(values)});true" if values else "true", *labels)
+        yield {**kept, "action": "drop"} if operator == "NotIn" else kept
 
 
 def _placed(*sources: str) -> Iterator[Object]:

@@ -10,7 +10,7 @@ from llama_operator.diagnose import events, servers
 from llama_operator.diagnose.events import cause, waiting_since, worst
 
 Object = dict[str, Any]
-MOUNT = 'MountVolume.SetUp failed for volume "ca": configmap "ca" not found'
+MOUNT = 'MountVolume.SetUp failed for volume "ca": no such share'
 SUMMARY = "Unable to attach or mount volumes: unmounted volumes=[ca]: timed out waiting"
 
 

@@ -57,12 +57,17 @@ def test_a_missing_secret() -> None:
     assert 'secret "k" not found' in found.message
 
 
-def test_a_volume_whose_secret_is_missing() -> None:
+def test_a_volume_whose_secret_or_authorities_are_missing() -> None:
     words = 'MountVolume.SetUp failed for volume "api-keys" : secret "web-api-key" not found'
     found = events.cause([{"reason": "FailedMount", "message": words}])
     assert found is not None
     assert found.reason == "SecretMissing"
     assert "kubectl create secret generic web-api-key" in found.message
+    bundle = 'MountVolume.SetUp failed for volume "ca" : configmap "corp-ca" not found'
+    found = events.cause([{"reason": "FailedMount", "message": bundle}])
+    assert found is not None
+    assert found.reason == "SecretMissing"
+    assert "kubectl create configmap corp-ca --from-file=ca.crt" in found.message
     other = events.cause([{"reason": "FailedMount", "message": words.replace("secret ", "claim ")}])
     assert other is not None
     assert other.reason == "FailedMount"

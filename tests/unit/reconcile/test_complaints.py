@@ -132,6 +132,24 @@ def test_a_job_and_a_claim_that_wait_say_why_in_their_conditions() -> None:
     assert decision.requeue_after == FOLLOW_SECONDS
 
 
+@pytest.mark.parametrize("status", [{}, {"commit": COMMIT, "bytes": 1, "shape": SHAPE}])
+def test_a_job_without_its_authorities_is_what_the_alert_of_secrets_sees(status: Object) -> None:
+    raw = weights(status=status)
+    first = decide_weights.decide(weights_view(raw))
+    made = [action.obj for action in first.actions if isinstance(action, Apply)]
+    for obj in made:
+        obj["metadata"] |= {"uid": obj["kind"], "creationTimestamp": "2026-01-01T00:00:00Z"}
+        obj["status"] = {"phase": "Bound"} if obj["kind"] == "PersistentVolumeClaim" else {}
+    (job,) = [obj for obj in made if obj["kind"] == "Job"]
+    pod = {**placed("p"), "kind": "Pod"}
+    pod["metadata"]["ownerReferences"] = [{"uid": job["metadata"]["uid"]}]
+    told = {"p": (event("FailedMount", 1, 'configmap "corp-ca" not found'),)}
+    decision = decide_weights.decide(weights_view(raw, made, pods=[pod], events=told))
+    said = decision.conditions["Accessible"]
+    assert (said.status, said.reason) == ("False", "SecretMissing")
+    assert "kubectl create configmap corp-ca" in said.message
+
+
 async def test_few_of_many_are_asked_about(
     read: Complaints, kubernetes: Kubernetes, clock: FakeClock
 ) -> None:
