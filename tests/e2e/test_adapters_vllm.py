@@ -108,7 +108,7 @@ def test_adapters_come_and_go_without_a_restart(server: Server, volume: Volume) 
     assert len({_answer(server, each) for each in ("base", "sql", "poetry")}) == 3
     volume.say({"poetry": SQL})
     _until(lambda: _models(server) == {"base", "poetry"}, "sql to be unloaded")
-    said = '"loaded": {"poetry": "%s"}' % SQL
+    said = f'"loaded": {json.dumps({"poetry": SQL})}'
     _until(lambda: said in server.log.read_text(), "another copy of poetry to be loaded")
     volume.say({})
     _until(lambda: _models(server) == {"base"}, "all to be unloaded")

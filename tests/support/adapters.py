@@ -12,6 +12,7 @@ from typing import Any
 from llama_operator.guard import adapters
 from tests.support.models import tensorfile
 from tests.support.models.tiny import HIDDEN, LAYERS, noise
+from tests.support.models.tokenizer import seeded
 
 FILE = Path(adapters.__file__).with_name(f"{adapters.MODULE}.py")
 RANK = 4
@@ -32,7 +33,7 @@ def write(
         **config,
     }
     (directory / "adapter_config.json").write_text(json.dumps(document))
-    tensors = dict(_tensors(Random(seed), rank, width))
+    tensors = dict(_tensors(seeded(seed), rank, width))
     tensorfile.write(directory / "adapter_model.safetensors", tensors)
     directory.chmod(0o755)
     for each in directory.iterdir():

@@ -209,8 +209,7 @@ class WeightsReconciler:
         if labels.FINALIZER not in raw["metadata"].get("finalizers", ()):
             return Result()
         # What is not complete serves nobody: held, it would neither be fetched nor made again.
-        # An adapter is held by nobody: servers have it in their memory, and it is made again.
-        complete = bool(raw.get("status", {}).get("digest")) and not raw["spec"].get("adapter")
+        complete = bool(raw.get("status", {}).get("digest"))
         if complete and self._caches.users_of(owner.namespace, owner.name):
             return Result()
         if self._caches.runners_of(raw):
