@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from pathlib import Path
+from typing import Any
 
 from llama_weights import adapter
 from llama_weights.errors import VerifyError
@@ -100,7 +101,7 @@ def documents(directory: Path) -> tuple[bytes, bytes]:
             return config, opened.read(length)
 
 
-def look(directory: Path) -> dict[str, object]:
+def look(directory: Path) -> dict[str, Any]:
     """What lies there. Raises WeightsError."""
     config, header = documents(directory) if listed(directory) else (b"", b"")
     return adapter.finding(identity(directory), listed(directory), config, header)

@@ -26,13 +26,14 @@ class Engine:
 
     async def __call__(self, scope: Message, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
-            return await send({"type": "lifespan.startup.complete"})
+            await send({"type": "lifespan.startup.complete"})
+            return
         assert scope["app"] == "the application"
         body = json.loads((await receive())["body"])
         self.calls.append((scope["path"], body["lora_name"]))
         status, text = self._answer(scope["path"], body)
         await send({"type": "http.response.start", "status": status, "headers": []})
-        return await send({"type": "http.response.body", "body": text})
+        await send({"type": "http.response.body", "body": text})
 
     def _answer(self, path: str, body: Message) -> tuple[int, bytes]:
         name = body["lora_name"]

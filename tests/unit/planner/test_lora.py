@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from llama_operator.catalog import catalog
+from llama_operator.catalog.shape import Shape
 from llama_operator.planner import lora
 from llama_operator.planner.gpus import find
 from llama_operator.planner.lora import Lora
@@ -12,7 +13,7 @@ from llama_operator.planner.plan import Plan, Request, plan
 from llama_operator.planner.weights import Stage
 
 
-def shape_of(name: str) -> lora.Shape:
+def shape_of(name: str) -> Shape:
     model = catalog.load().find(name)
     assert model is not None
     return model.shape

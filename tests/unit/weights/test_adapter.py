@@ -21,12 +21,11 @@ from llama_weights.sources import folder
 CONFIG = {"peft_type": "LORA", "r": 8, "base_model_name_or_path": "meta-llama/Llama-3.1-8B"}
 
 
-def tensors(layer: int = 0, kind: str = "q_proj", rank: int = 8, **change: Any) -> dict[str, Any]:
+def tensors(layer: int = 0, kind: str = "q_proj", rank: int = 8) -> dict[str, Any]:
     name = f"base_model.model.model.layers.{layer}.self_attn.{kind}"
     return {
         f"{name}.lora_A.weight": {"shape": [rank, 4096]},
         f"{name}.lora_B.weight": {"shape": [4096, rank]},
-        **change,
     }
 
 
@@ -84,8 +83,8 @@ def test_what_vllm_would_not_load_is_refused(config: dict[str, Any], said: str) 
         ({}, "changes 0 kinds"),
         ({"model.embed_tokens.weight": {"shape": [1, 1]}}, "none of a LoRA adapter"),
         ({"a.q_proj.lora_A.weight": {"shape": [8, 4]}}, "no pair"),
-        (tensors(**{"a.k_proj.lora_A.weight": {"shape": [8]}}), "no matrix"),
-        (tensors(**{"a.k_proj.lora_A.weight": 5}), "no matrix"),
+        ({**tensors(), "a.k_proj.lora_A.weight": {"shape": [8]}}, "no matrix"),
+        ({**tensors(), "a.k_proj.lora_A.weight": 5}, "no matrix"),
     ],
 )
 def test_tensors_that_are_none_of_an_adapter(found: dict[str, Any], said: str) -> None:
