@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,8 +11,11 @@ from tests.support.builders import deployment, world
 from tests.support.memory import Memory
 from tests.support.simulation import Simulation
 
+from llama_operator import process
 from llama_operator.api import labels
+from llama_operator.reconcile.caches import Caches
 from llama_operator.reconcile.snapshot import DeploymentView, Loading
+from llama_operator.runtime.resource import Key
 
 Object = dict[str, Any]
 SQL = {"name": "sql", "source": {"huggingFace": {"repo": "o/sql"}}}
@@ -240,3 +244,20 @@ def test_without_room_any_more_volume_list_and_copies_go() -> None:
 
 def _removals(found: World) -> list[Object]:
     return [obj for (kind, name), obj in found.memory.objects.items() if "-unload-" in name]
+
+
+def test_the_caches_know_whose_an_adapter_is() -> None:
+    found = settled(lora=ROOM, adapters=[SQL])
+    [copy] = found.adapters()
+    caches = Caches(SimpleNamespace(clock=None))  # type: ignore[arg-type]
+    caches.deployments.store.put(found.memory.objects["LlamaDeployment", "web"])
+    caches.weights.store.put(copy)
+    name = copy["metadata"]["name"]
+    assert list(caches.adapters_of("default", "web")) == [name]
+    assert caches.adapters_of("default", "other") == {}
+    assert [each["metadata"]["name"] for each in caches.users_of("default", name)] == ["web"]
+    # No longer asked for, it is told to the deployment all the same.
+    found.edit(adapters=[])
+    caches.deployments.store.put(found.memory.objects["LlamaDeployment", "web"])
+    assert caches.users_of("default", name) == []
+    assert process.users(caches)(copy) == [Key("default", "web")]
