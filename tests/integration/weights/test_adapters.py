@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support import adapters
@@ -66,7 +67,7 @@ def test_a_model_is_no_adapter_and_an_adapter_no_model(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("refused", [{"use_dora": True}, {"peft_type": "IA3"}])
 def test_what_vllm_refuses_is_refused_before_it_is_fetched(
-    tmp_path: Path, refused: dict[str, object]
+    tmp_path: Path, refused: dict[str, Any]
 ) -> None:
     with hub_with(adapters.write(tmp_path / "made", **refused)) as hub:
         found = preflight(hub.url, REPO, "--adapter")
