@@ -92,12 +92,13 @@ def test_an_adapter_is_fetched_listed_loaded_and_counted() -> None:
 
 def test_adapters_change_no_pod() -> None:
     found = settled(lora=ROOM)
-    before = found.template
+    before, revision = found.template, found.status["revision"]
     assert found.listed == {}
     for adapters in ([SQL], [SQL, MINE], [MINE], []):
         found.edit(adapters=adapters)
         found.settle(rounds=20)
         assert found.template == before
+        assert found.status["revision"] == revision
         assert set(found.listed) == {each["name"] for each in adapters}
 
 
@@ -107,6 +108,20 @@ def test_without_room_nothing_is_made() -> None:
     assert "ConfigMap" not in kinds
     assert "adapters" not in found.status
     assert not any(volume["name"] == "adapters" for volume in found.template["spec"]["volumes"])
+
+
+def test_nothing_is_fetched_before_the_volume_has_followed_the_servers() -> None:
+    found = settled(lora=ROOM)
+    claim = found.memory.objects["PersistentVolumeClaim", "web-adapters"]
+    found.memory.put({**claim, "status": {"phase": "Pending"}})
+    found.edit(adapters=[SQL])
+    found.settle()
+    assert not found.adapters()
+    assert found.status["adapters"][0]["message"].startswith("Waits for a server")
+    claim = found.memory.objects["PersistentVolumeClaim", "web-adapters"]
+    found.memory.put({**claim, "status": {"phase": "Bound"}})
+    found.serve()
+    assert len(found.adapters()) == 1
 
 
 def test_two_names_of_one_source_are_one_copy() -> None:
