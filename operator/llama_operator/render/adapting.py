@@ -73,7 +73,9 @@ def volumes(serving: Serving) -> list[Object]:
     source = {"fieldPath": f"metadata.annotations['{labels.ADAPTERS}']"}
     item = {"path": f"{guard.MODULE}.py", "fieldRef": source}
     return [
-        {"name": VOLUME, "persistentVolumeClaim": {"claimName": name, "readOnly": True}},
+        # Read-only for the container alone: a volume that is mounted so first keeps its owner, and
+        # where a node has mounted it already nobody gets it for the Job that writes.
+        {"name": VOLUME, "persistentVolumeClaim": {"claimName": name}},
         {"name": _LIST, "configMap": {"name": name}},
         {"name": _CODE, "downwardAPI": {"items": [item]}},
     ]
