@@ -78,9 +78,29 @@ def listed(directory: Path) -> list[RemoteFile]:
         )
     with guarded(directory):
         found = [each for each in directory.iterdir() if each.is_file()]
-        return adapter.select(
+        chosen = adapter.select(
             [RemoteFile(each.name, each.stat().st_size, "sha256", "") for each in found]
         )
+        for file in chosen:
+            _check_place(directory, file.path)
+        return chosen
+
+
+def _check_place(directory: Path, name: str) -> None:
+    """A link within the volume is followed, as a hub's cache has them; no other is."""
+    if _mount_of((directory / name).resolve()) != _mount_of(directory.resolve()):
+        raise VerifyError(
+            "FilesMissing",
+            f"{name} is a link that leaves the volume",
+            field=f"{FIELD}.path",
+            fix="Put the file itself there",
+        )
+
+
+def _mount_of(path: Path) -> Path:
+    while not path.is_mount():
+        path = path.parent
+    return path
 
 
 def identity(directory: Path) -> str:

@@ -147,3 +147,16 @@ def test_the_config_of_a_stranger(tmp_path: Path) -> None:
     (tmp_path / adapter.CONFIG).write_text(json.dumps([1]))
     with pytest.raises(WeightsError, match="JSON list"):
         folder.look(tmp_path)
+
+
+def test_links_are_followed_within_the_volume_alone(tmp_path: Path) -> None:
+    kept = adapters.write(tmp_path / "blobs")
+    links = tmp_path / "snapshot"
+    links.mkdir()
+    for name in (adapter.CONFIG, adapter.TENSORS):
+        (links / name).symlink_to(Path("..") / "blobs" / name)
+    assert folder.look(links) == folder.look(kept)
+    (links / adapter.CONFIG).unlink()
+    (links / adapter.CONFIG).symlink_to("/proc/self/status")
+    with pytest.raises(WeightsError, match="leaves the volume"):
+        folder.look(links)
