@@ -470,9 +470,6 @@ def want(stack: Stack, *repos: str) -> None:
 def test_adapters_come_and_go_and_the_server_stays(stack: Stack, kubelet: Kubelet) -> None:
     serve(stack, kubelet, lora={"enabled": True})
     before = stack.get("deployment", "web")["metadata"]["generation"]
-    bound = json.dumps({"status": {"phase": "Bound", "capacity": {"storage": "1Gi"}}})
-    where = ("pvc", "web-adapters", "--subresource=status", "--type=merge", "-p", bound)
-    stack.cluster.kubectl("patch", *where)
     assert listed(stack) == {}
     want(stack, "o/sql")
     kubelet.end("app.kubernetes.io/component=preflight", FOUND)

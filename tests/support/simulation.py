@@ -121,7 +121,9 @@ class Simulation:
     ) -> tuple[tuple[Object, ...], dict[str, Loading]]:
         """A server that follows the list of adapters as soon as it changes."""
         server = children.get(("Deployment", self.name))
-        if not adapters.has_room(server):
+        claim = children.get(("PersistentVolumeClaim", f"{self.name}-adapters"), {})
+        bound = claim.get("status", {}).get("phase") == "Bound"
+        if not adapters.has_room(server) or not bound:
             return (), {}
         found = children.get(("ConfigMap", f"{self.name}-adapters"), {})
         listed = json.loads(found.get("data", {}).get("adapters.json", "{}"))

@@ -153,7 +153,8 @@ def _list(view: DeploymentView, found: Iterable[Row]) -> list[Action]:
 def _copies(view: DeploymentView, plan: Plan) -> list[Action]:
     """Fetched once the claim is bound: a volume that only one node reaches follows the servers."""
     claim = view.children.get(("PersistentVolumeClaim", adapting.name_of(view.owner.name)))
-    if (claim or {}).get("status", {}).get("phase") != "Bound":
+    bound = (claim or {}).get("status", {}).get("phase") == "Bound"
+    if not bound and not view.followed:
         return []
     missing = {
         render.copy_name(view.owner.name, each): each
