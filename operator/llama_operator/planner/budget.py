@@ -203,7 +203,8 @@ def _share(subject: Subject, layout: Layout, stage: Stage) -> Share:
 def _rank(subject: Subject, load: Load, share: Share, requested: int) -> Rank:
     shape, engine, stage = subject.shape, subject.engine, share.stage
     activation = memory.peak_activation(shape, engine, load, stage)
-    graphs = memory.graph_bytes(shape, load, stage)
+    # Captured once with adapters and once without (cudagraph_specialize_lora).
+    graphs = memory.graph_bytes(shape, load, stage) * (2 if subject.lora else 1)
     workspace = memory.workspace_bytes(shape, engine, load, stage)
     # Before 0.21 the peak that is kept free for the sampler is far above what a batch takes, so
     # graphs find their place in it.

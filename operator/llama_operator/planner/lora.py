@@ -12,7 +12,8 @@ logits_processor), without `--fully-sharded-loras`:
     embedding, first stage adapters x rank x (vocabulary + hidden)
     logits, last stage     adapters x rank x (vocabulary + hidden), whole on every rank
 
-each number as wide as the model's. A rank is rounded up to one that vLLM knows.
+each number as wide as the model's. A rank is rounded up to one that vLLM knows. CUDA graphs are
+captured twice, with adapters and without (`budget`). None of this was measured on a GPU.
 """
 
 from __future__ import annotations

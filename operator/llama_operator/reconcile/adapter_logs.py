@@ -61,9 +61,8 @@ class _Seen:
         return self.state is not None and dict(self.state.loaded) == self.wanted
 
     def interval(self, now: float) -> float:
-        told = self.state is not None and {*self.state.loaded, *self.state.failed} >= {*self.wanted}
-        stuck = told and bool(self.state and self.state.failed)
-        return LATER_SECONDS if stuck or now - self.since > IMPATIENT_SECONDS else SOON_SECONDS
+        """Seconds between two looks."""
+        return LATER_SECONDS if now - self.since > IMPATIENT_SECONDS else SOON_SECONDS
 
 
 class AdapterLogs:

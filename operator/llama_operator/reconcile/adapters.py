@@ -91,9 +91,16 @@ def decide(view: DeploymentView, plan: Plan | None, template: Object | None) -> 
     if wanted and plan is not None:
         decided.first = [*_claim(view), *_list(view, decided.rows)]
         decided.then = [*_copies(view, plan), *_leaving(view, plan)]
-    elif template is not None and not has_room(server):
+    elif template is not None and not has_room(server) and _rolled(server):
         decided.then = _gone(view)
     return decided
+
+
+def _rolled(server: Object | None) -> bool:
+    """Whether no server of an earlier template is left, nor may have to come back."""
+    live = (server or {}).get("status", {})
+    counts = {live.get(name, 0) for name in ("replicas", "updatedReplicas", "readyReplicas")}
+    return len(counts) == 1
 
 
 def _row(view: DeploymentView, adapter: AdapterSpec, shape: Shape | None) -> Row:

@@ -63,6 +63,8 @@ def test_room_for_adapters_is_taken_from_the_cache() -> None:
     with_room = planned(room)
     taken = lora.buffer_bytes(SHAPE, room, 2, 1, Stage(32))
     assert with_room.per_gpu.weights_bytes - without.per_gpu.weights_bytes == taken
+    graphs = without.per_gpu.cuda_graph_bytes
+    assert with_room.per_gpu.cuda_graph_bytes == 2 * graphs > 0, "with adapters and without"
     lost = (without.kv_tokens - with_room.kv_tokens) * 131072
     assert abs(lost - taken) <= 16 * 131072
     assert with_room.host.memory_bytes > without.host.memory_bytes

@@ -90,7 +90,7 @@ async def test_a_failure_is_an_answer_too(logs: AdapterLogs, cluster: Cluster) -
     cluster.texts["a"] = line({}, sql="no such rank")
     found = await follow(logs, "a")
     assert found.loaded["uid-a"].failed == {"sql": "no such rank"}
-    assert found.again == 300.0
+    assert found.again == 15.0, "it is tried again there"
 
 
 async def test_after_a_restart_the_status_is_believed_and_new_servers_are_not(
