@@ -28,6 +28,14 @@ SPECS: list[Object] = [
     {"paused": True},
     {"autoscaling": {}},
     {"autoscaling": {"minReplicas": 0, "targets": [{"metric": "TimeToFirstToken", "value": 900}]}},
+    {"lora": {"enabled": True}},
+    {"lora": {"enabled": True, "maxRank": 4}, "adapters": [
+        {"name": "sql", "source": {"huggingFace": {"repo": "o/sql"}}},
+    ]},
+    {"lora": {"enabled": True}, "adapters": [
+        {"name": "mine", "source": {"claim": {"name": "files", "path": "a"}}},
+        {"name": "sql", "source": {"huggingFace": {"repo": "o/sql"}}},
+    ]},
     {"gpu": {"count": 2}},
     {"gpu": {"product": "", "count": 4}},
     {"gpu": {"count": 3}},
@@ -44,7 +52,7 @@ SPECS: list[Object] = [
     {"rollout": {"strategy": "Swap"}, "podMetadata": {"labels": {"a": "b"}}},
     {"rollout": {"allowDowntime": False, "historyLimit": 0}, "podMetadata": {"labels": {"a": "c"}}},
     {"source": {"huggingFace": {"repo": "other/repo", "endpoint": "https://hub.example.com"}}},
-]
+]  # fmt: skip
 OWNERLESS: list[Object] = [
     {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": {"ports": [{"port": 1}]}},
     {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": {"replicas": 9}},

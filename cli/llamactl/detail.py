@@ -26,6 +26,12 @@ EVENTS = (
     Column("OBJECT", wrap=True, least=12),
     Column("MESSAGE", wrap=True, least=20),
 )
+ADAPTERS = (
+    Column("ADAPTER"),
+    Column("LOADED", right=True),
+    Column("DIGEST", optional=True),
+    Column("MESSAGE", wrap=True, least=20),
+)
 START = (Column("COLD START"), Column("TOOK", right=True), Column(""))
 # In the order in which they follow each other.
 PHASES = {
@@ -48,6 +54,22 @@ def _figure(value: Any) -> str:
     if value is None:
         return "-"
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def adapters(deployment: Object, width: int) -> str:
+    """LoRA adapters, and in how many of the replicas that answer each is loaded; "" for none."""
+    found = view.path(deployment, "status", "adapters") or ()
+    replicas = view.path(deployment, "status", "readyReplicas") or 0
+    rows = [
+        [
+            str(each.get("name", "")),
+            f"{each.get('readyReplicas', 0)}/{replicas}",
+            str(each.get("digest") or "-")[:19],
+            str(each.get("message") or ""),
+        ]
+        for each in found
+    ]
+    return render(ADAPTERS, rows, width) if rows else ""
 
 
 def cold_start(deployment: Object, width: int) -> str:

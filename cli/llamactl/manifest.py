@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llamactl import checking, setpath
+from llamactl import checking, loras, setpath
 from llamactl.resources import DEPLOYMENTS, SECRETS
 
 TOKEN_SECRET = "hf-token"  # noqa: S105 - the name that the operator looks for
@@ -55,6 +55,9 @@ def build(wanted: Wanted) -> dict[str, Any]:
         put(spec, ("source", "huggingFace", "tokenSecretRef"), token_reference(wanted.token_secret))
     if wanted.url_secret:
         put(spec, ("source", "meta", "urlSecretRef"), {"name": wanted.url_secret})
+    given = loras.parse(wanted.options.get("adapters") or ())
+    if given:
+        spec |= {"lora": {"enabled": True}, "adapters": given}
     setpath.apply(spec, wanted.assignments)
     checking.values(DEPLOYMENTS.kind, spec)
     return {

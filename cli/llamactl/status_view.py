@@ -54,6 +54,7 @@ def text(
         detail.events_table(warnings, width),
         _section("Endpoint", _endpoint(seen.deployment), width),
         _section("Autoscaling", _autoscaling(seen.deployment), width),
+        detail.adapters(seen.deployment, width),
         _next(seen, settings),
         unread_section(unread, width),
     ]

@@ -19,6 +19,7 @@ from llama_operator.reconcile.fleet import ColdStarts, FleetCollector
 from llama_operator.reconcile.gather import Gatherer
 from llama_operator.reconcile.reconciler import DeploymentReconciler, WeightsReconciler
 from llama_operator.reconcile.recorder import ConditionRecorder
+from llama_operator.render import adapters
 from llama_operator.render.inputs import Object
 from llama_operator.render.weights import weights_name
 from llama_operator.runtime.api import Api
@@ -130,7 +131,7 @@ def watch(manager: Manager, caches: Caches, servers: Controller, weights: Contro
         manager.watch(caches.children[kind.kind], servers, deployment_of)
     for kind in resources.WEIGHTS_CHILDREN:
         manager.watch(caches.children[kind.kind], weights, weights_of)
-    for kind in resources.ACTIVATOR_CHILDREN:
+    for kind in (*resources.ACTIVATOR_CHILDREN, *resources.ADAPTER_CHILDREN):
         manager.watch(caches.children[kind.kind], servers, deployment_of)
     for kind in resources.SCALING_CHILDREN:
         manager.watch(
@@ -146,7 +147,9 @@ def watch(manager: Manager, caches: Caches, servers: Controller, weights: Contro
 
 def used_weights(raw: Object) -> list[Key]:
     """The LlamaWeights that a deployment refers to: its list of users changes."""
-    return [Key(raw["metadata"]["namespace"], weights_name(specs.deployments.of(raw)))]
+    spec, meta = specs.deployments.of(raw), raw["metadata"]
+    names = [weights_name(spec), *adapters.names(meta["name"], spec.adapters)]
+    return [Key(meta["namespace"], name) for name in names]
 
 
 def users(caches: Caches) -> Any:
@@ -155,7 +158,10 @@ def users(caches: Caches) -> Any:
     def find(raw: Object) -> Iterable[Key]:
         meta = raw["metadata"]
         found = caches.users_of(meta["namespace"], meta["name"])
-        return [Key(meta["namespace"], user["metadata"]["name"]) for user in found]
+        names = {user["metadata"]["name"] for user in found}
+        # That of an adapter that is no longer asked for.
+        names |= {meta.get("labels", {}).get(labels.DEPLOYMENT, "")} - {""}
+        return [Key(meta["namespace"], name) for name in sorted(names)]
 
     return find
 

@@ -28,6 +28,8 @@ WATCHED: Final[tuple[Right, ...]] = (
     ("apps", ("deployments", "controllerrevisions"), _OWN),
     ("batch", ("jobs",), _OWN),
     ("", ("services", "persistentvolumeclaims", "serviceaccounts"), _OWN),
+    # The list of adapters that servers follow.
+    ("", ("configmaps",), _OWN),
     ("", ("secrets",), ("get", "create")),
     # A start that hangs is begun anew.
     ("", ("pods",), (*_READ, "delete")),

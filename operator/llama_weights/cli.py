@@ -1,4 +1,4 @@
-"""The `llama-weights` command: preflight, fetch, convert, inspect, adopt, verify, ls, gc.
+"""The `llama-weights` command: preflight, fetch, convert, inspect, adopt, copy, verify, ls, gc.
 
 Exit codes tell a Job what to do: 0 done, 1 no retry will help, 2 wrong usage, 75 try again.
 """
@@ -11,6 +11,7 @@ from llama_weights.commands.gc import gc_command
 from llama_weights.commands.local import (
     adopt_command,
     convert_command,
+    copy_command,
     inspect_command,
     ls_command,
     verify_command,
@@ -39,6 +40,7 @@ for _command in (
     verify_command,
     inspect_command,
     adopt_command,
+    copy_command,
     ls_command,
     gc_command,
 ):

@@ -38,10 +38,15 @@ def preflight(client: Client, repo: str, revision: str) -> Finding:
     config = next(file for file in files if file.path == CONFIG)
     data = source.read(config, _CONFIG_LIMIT)
     if digests_of(config, data).published != config.digest:
-        raise VerifyError(
-            "ChecksumMismatch",
-            f"{CONFIG} is not the file that the hub lists",
-            fix="Something between here and the hub changes bytes; try without proxy or mirror",
-        )
+        raise mismatch(CONFIG)
     shape = shape_of(parse_config(data))
     return Finding(commit, sum(file.size for file in files), len(files), shape)
+
+
+def mismatch(name: str) -> VerifyError:
+    """A small file that came other than the hub lists it."""
+    return VerifyError(
+        "ChecksumMismatch",
+        f"{name} is not the file that the hub lists",
+        fix="Something between here and the hub changes bytes; try without proxy or mirror",
+    )

@@ -30,6 +30,8 @@ CHANGED: dict[str, Any] = {
     "retention": {"policy": "Retain"},
     "rollout": {"historyLimit": 1},
     "autoscaling": {"maxReplicas": 3, "targets": [{"metric": "WaitingRequests", "value": 5}]},
+    "adapters": [{"name": "sql", "source": {"huggingFace": {"repo": "o/sql"}}}],
+    "lora": {"enabled": True},
     "endpoint.networkPolicy": {"networkPolicy": {"enabled": False}},
     "source": {"claim": {"name": "mine"}},
     "storage": {"size": "1Ti"},
@@ -69,7 +71,7 @@ def test_what_is_said_to_restart_nothing_does_not(start: str) -> None:
 
 def test_what_is_said_to_replace_servers_does() -> None:
     fields = fields_of("any other field")
-    assert len(fields) == 9
+    assert len(fields) == 10
     for field in fields:
         assert inputs(field) != inputs(""), field
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
+from tests.support import adapters
 from tests.support.cluster import Cluster
 from tests.support.cluster.testing import can_run_pods
 from tests.support.models import smollm2, tiny
@@ -13,6 +14,8 @@ from tests.support.stack import Stack
 
 SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
 TINY = "test/tiny-llama"
+# LoRA adapters for TINY; the rank of the second one is 32.
+ADAPTER, HIGH = "test/tiny-sql", "test/tiny-high"
 NAMESPACE = "e2e"
 
 
@@ -25,7 +28,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         made = Stack(cluster)
         made.install()
         cluster.kubectl("apply", "-f", "-", input=json.dumps(_restricted()))
-        made.start_operator(made.start_hub({SMOLLM2: smollm2(), TINY: tiny()}))
+        lora = tmp_path_factory.mktemp("lora")
+        repos = {
+            ADAPTER: adapters.write(lora / "sql", seed=1),
+            HIGH: adapters.write(lora / "high", seed=2, rank=32),
+        }
+        made.start_operator(made.start_hub({SMOLLM2: smollm2(), TINY: tiny(), **repos}))
         yield made
 
 

@@ -29,6 +29,15 @@ ACCEPTED = {
     "count-fits": deployment(gpu={"count": 8}, sizing=SIZES),
     "count-and-one-pin": deployment(gpu={"count": 3}, sizing={"tensorParallel": 4}),
     "stopped": deployment(replicas=0, paused=True),
+    "room-for-adapters": deployment(lora={"enabled": True, "maxRank": 512}),
+    "adapters": deployment(
+        lora={"enabled": True, "maxAdapters": 2},
+        adapters=[
+            {"name": "sql_v2", "source": {"huggingFace": {"repo": "o/a"}}},
+            {"name": "Mine", "source": {"claim": {"name": "c", "path": "a/b"}}},
+        ],
+    ),
+    "adapter": weights(**hugging_face(repo="o/a"), adapter=True, storage={"claimName": "c"}),
     "autoscaling": deployment(autoscaling={}),
     "autoscaling-whole": deployment(
         replicas=0,

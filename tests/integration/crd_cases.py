@@ -76,6 +76,18 @@ def _scaled(*targets: Object) -> Object:
     return deployment(autoscaling={"targets": list(targets)})
 
 
+ADAPTERS = "spec.adapters: set spec.lora.enabled (one restart), or raise spec.lora.maxAdapters"
+ADAPTER_SOURCE = "spec.adapters: source takes one of huggingFace, claim"
+ADAPTER_REPO = "spec.adapters: source.huggingFace.repo: name the adapter's repository, org/name"
+ADAPTER_HTTPS = "spec.adapters: source.huggingFace.endpoint: a token is only sent over https"
+HUB_ADAPTER = {"huggingFace": {"repo": "o/a"}}
+
+
+def _adapters(*sources: Object, **lora: Any) -> Object:
+    listed = [{"name": f"a{number}", "source": each} for number, each in enumerate(sources)]
+    return deployment(lora={"enabled": True, **lora}, adapters=listed)
+
+
 RULES = [
     *(
         Refusal(f"{kind.__name__}-{case}", obj, field, message)
@@ -112,6 +124,42 @@ RULES = [
             REF,
         )
         for name in ("source", "storage", "retention")
+    ),
+    Refusal(
+        "adapters-without-room", _adapters(HUB_ADAPTER, enabled=False), "spec.adapters", ADAPTERS
+    ),
+    Refusal(
+        "adapters-too-many",
+        _adapters(HUB_ADAPTER, HUB_ADAPTER, maxAdapters=1),
+        "spec.adapters",
+        ADAPTERS,
+    ),
+    Refusal("adapter-no-source", _adapters({}), "spec.adapters[0].source", ADAPTER_SOURCE),
+    Refusal(
+        "adapter-two-sources",
+        _adapters({**HUB_ADAPTER, "claim": {"name": "c"}}),
+        "spec.adapters[0].source",
+        ADAPTER_SOURCE,
+    ),
+    Refusal(
+        "adapter-no-repo",
+        _adapters({"huggingFace": {}}),
+        "spec.adapters[0].source.huggingFace",
+        ADAPTER_REPO,
+    ),
+    Refusal(
+        "adapter-token-over-http",
+        _adapters(
+            {
+                "huggingFace": {
+                    "repo": "o/a",
+                    "endpoint": "http://h",
+                    "tokenSecretRef": {"name": "t"},
+                }
+            }
+        ),
+        "spec.adapters[0].source.huggingFace.endpoint",
+        ADAPTER_HTTPS,
     ),
     Refusal("count", deployment(gpu={"count": 4}, sizing=SIZES), "spec.gpu.count", COUNT),
     *(
@@ -176,6 +224,23 @@ RULES = [
 # (id, object, field, words of the server): what the schema itself refuses.
 BOUNDS = [
     Refusal("no-model", _object("LlamaDeployment", "a", {}), "spec.model", "Required value"),
+    *(
+        Refusal(
+            f"lora-{name}-{value}", deployment(lora={name: value}), f"spec.lora.{name}", "should be"
+        )
+        for name, value in (
+            ("maxAdapters", 0),
+            ("maxAdapters", 33),
+            ("maxRank", 0),
+            ("maxRank", 513),
+        )
+    ),
+    Refusal(
+        "adapter-name",
+        deployment(lora={"enabled": True}, adapters=[{"name": "a/b", "source": HUB_ADAPTER}]),
+        "spec.adapters[0].name",
+        "should match",
+    ),
     Refusal("replicas", deployment(replicas=-1), "spec.replicas", "greater than or equal to 0"),
     Refusal(
         "gpu-zero", deployment(gpu={"count": 0}), "spec.gpu.count", "greater than or equal to 1"

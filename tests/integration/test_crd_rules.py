@@ -70,6 +70,7 @@ def test_minimal_deployment_is_filled_in(api: RawApi) -> None:
         "gpu": {},
         "sizing": {"objective": "fit", "dtype": "auto", "kvCacheDtype": "auto"},
         "engine": {"device": "cuda", "enforceEager": False},
+        "lora": {"enabled": False, "maxAdapters": 4, "maxRank": 16},
         "auth": {"mode": "APIKey"},
         "endpoint": {"port": 8000, "networkPolicy": {"enabled": True}},
         "rollout": {
@@ -92,6 +93,7 @@ def test_minimal_weights_are_filled_in(api: RawApi) -> None:
     assert answer.status == 201
     assert answer.body["spec"] == {
         "model": "llama-3.1-8b-instruct",
+        "adapter": False,
         "keepOriginals": False,
         "verify": {"schedule": "Never"},
         "fetch": {"connections": 16, "maxBytesPerSecond": 0},
@@ -186,12 +188,16 @@ def stored(api: RawApi) -> Iterator[str]:
 MAKE_NEW = "cannot change; make a new LlamaWeights"
 STORAGE = f"spec.storage: {MAKE_NEW}; only spec.storage.size may grow"
 SHRINK = "spec.storage.size: a volume cannot shrink; keep or raise it"
-UPDATE_MESSAGES = (f"spec.model: {MAKE_NEW}", f"spec.source: {MAKE_NEW}", STORAGE, SHRINK)
+UPDATE_MESSAGES = (
+    *(f"spec.{field}: {MAKE_NEW}" for field in ("model", "source", "adapter")),
+    *(STORAGE, SHRINK),
+)
 CHANGES: list[tuple[dict[str, Any], str, str]] = [
     ({"model": "llama-3.2-1b"}, "spec.model", f"spec.model: {MAKE_NEW}"),
     (hugging_face(repo="o/other"), "spec.source", f"spec.source: {MAKE_NEW}"),
     (hugging_face(revision="v2"), "spec.source", f"spec.source: {MAKE_NEW}"),
     ({"source": None}, "spec.source", f"spec.source: {MAKE_NEW}"),
+    ({"adapter": True}, "spec.adapter", f"spec.adapter: {MAKE_NEW}"),
     ({"storage": None}, "spec.storage", STORAGE),
     ({"storage": {"claimName": "d"}}, "spec.storage.claimName", STORAGE),
     ({"storage": {"claimName": None}}, "spec.storage.claimName", STORAGE),

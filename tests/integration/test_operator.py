@@ -442,3 +442,55 @@ def test_the_operator_may_not_list_secrets_nor_write_a_spec(stack: Stack) -> Non
             stack.cluster.kubectl("auth", "can-i", verb, what, account, "--quiet")
     for verb in ("get", "create"):
         stack.cluster.kubectl("auth", "can-i", verb, "secrets", account, "--quiet")
+
+
+FOUND: Object = {
+    "ok": True, "commit": COMMIT, "bytes": 84_000_000, "files": 2, "format": "lora",
+    "adapter": {
+        "rank": 8, "base": "o/base", "layers": 30,
+        "modules": [{"name": "q_proj", "inputs": 4096, "outputs": 4096}],
+    },
+}  # fmt: skip
+
+
+def listed(stack: Stack) -> Object:
+    data = stack.get("configmap", "web-adapters")["data"]
+    return dict(json.loads(data["adapters.json"]))
+
+
+def want(stack: Stack, *repos: str) -> None:
+    wanted = [
+        {"name": repo.partition("/")[2], "source": {"huggingFace": {"repo": repo}}}
+        for repo in repos
+    ]
+    patch = json.dumps({"spec": {"adapters": wanted}})
+    stack.cluster.kubectl("patch", "llama", "web", "--type=merge", "-p", patch)
+
+
+def test_adapters_come_and_go_and_the_server_stays(stack: Stack, kubelet: Kubelet) -> None:
+    serve(stack, kubelet, lora={"enabled": True})
+    before = stack.get("deployment", "web")["metadata"]["generation"]
+    assert listed(stack) == {}
+    want(stack, "o/sql")
+    kubelet.end("app.kubernetes.io/component=preflight", FOUND)
+    kubelet.end("app.kubernetes.io/component=fetch", {**FOUND, "digest": DIGEST})
+    wait_for(lambda: set(listed(stack)) == {"sql"}, 20, "the adapter to be listed")
+    want(stack, "o/sql", "o/high")
+    high = {**FOUND, "adapter": {**FOUND["adapter"], "rank": 64}}
+    kubelet.end("app.kubernetes.io/component=preflight", high)
+    said = reaches(stack, "Degraded", "AdapterFailed")["message"]
+    assert said.startswith("spec.adapters[high]: its rank 64 is above spec.lora.maxRank 16")
+    want(stack)
+    wait_for(lambda: listed(stack) == {}, 20, "the list to be empty")
+    reaches(stack, "Degraded", "Healthy")
+    # No kubelet gives its log, so the server has not said that it has unloaded the adapter.
+    copies = ("llamaweights", "default", "-l", "llamactl.dev/deployment=web")
+    assert stack.list(*copies)
+    assert stack.get("deployment", "web")["metadata"]["generation"] == before
+    stack.cluster.kubectl("scale", "llama/web", "--replicas=0")
+    [job] = wait_for(
+        lambda: [j for j in stack.list("jobs") if "-unload-" in j["metadata"]["name"]], 20, "a Job"
+    )
+    kubelet.end(f"batch.kubernetes.io/job-name={job['metadata']['name']}", {})
+    wait_for(lambda: not stack.list(*copies), 20, "the copies to be gone")
+    wait_for(lambda: not stack.list("jobs"), 20, "the Job to be gone")

@@ -18,7 +18,9 @@ from tests.support.builders import COMMIT, DIGEST, deployment_view, weights_view
 from tests.support.simulation import SHAPE
 
 from llama_operator import guard
+from llama_operator.guard import adapters
 from llama_operator.reconcile import source
+from llama_operator.reconcile.actions import Apply
 from llama_operator.reconcile.decide import decide
 from llama_operator.reconcile.snapshot import SecretView
 from llama_operator.render import render, secret
@@ -40,6 +42,7 @@ MODELS: dict[str, Any] = {
     for kind in (
         "Service", "NetworkPolicy", "PodDisruptionBudget", "Deployment", "Job", "Secret",
         "PersistentVolumeClaim", "ServiceAccount", "Role", "RoleBinding", "ControllerRevision",
+        "ConfigMap",
     )
 }  # fmt: skip
 
@@ -81,7 +84,10 @@ def rendered(path: Path) -> tuple[str, list[Object]]:
     owner = Owner("LlamaDeployment", "default", raw["metadata"]["name"], "uid-of-the-example")
     wish = source.fetching(weights_view(copy))
     fetching = [*render.preflight_objects(wish), *render.fetch_objects(wish)]
-    made = [copy, secret.api_key_secret(owner, "KEY"), *fetching, *decision.desired]
+    kinds = ("PersistentVolumeClaim", "ConfigMap")
+    applied = [each.obj for each in decision.actions if isinstance(each, Apply)]
+    lora = [obj for obj in applied if obj["kind"] in kinds]
+    made = [copy, secret.api_key_secret(owner, "KEY"), *fetching, *lora, *decision.desired]
     refused = said.status != "True"
     return f"{said.status} {said.reason}: {said.message}", [] if refused else made
 
@@ -89,8 +95,8 @@ def rendered(path: Path) -> tuple[str, list[Object]]:
 def as_text(said: str, objects: list[Object]) -> str:
     # Through JSON, so that shared parts are written out and not as YAML anchors. The guard's source
     # is a file of its own, and its hash is in the template's.
-    text = json.dumps(guard.SOURCE)
-    plain = json.loads(json.dumps(objects).replace(text, '"<llama_guard.py>"'))
+    text = json.dumps(objects).replace(json.dumps(guard.SOURCE), '"<llama_guard.py>"')
+    plain = json.loads(text.replace(json.dumps(adapters.SOURCE), '"<llama_adapters.py>"'))
     return f"# Planned: {said}\n" + yaml.safe_dump_all(plain, sort_keys=False, width=100)
 
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from llama_operator.api import labels
 from llama_operator.api.v1alpha1 import LlamaDeploymentSpec, LlamaWeightsSpec
 from llama_operator.reconcile import (
+    adapters,
     decide,
     decide_weights,
     mounts,
@@ -28,11 +31,13 @@ from llama_operator.reconcile.ownership import index
 from llama_operator.reconcile.packed import Squeezer
 from llama_operator.reconcile.snapshot import (
     DeploymentView,
+    Loading,
     SecretView,
     WeightsView,
     World,
     owner_of,
 )
+from llama_operator.render import adapters as copies
 from llama_operator.render import secret
 from llama_operator.render.weights import weights_name
 from llama_operator.runtime.errors import ApiError
@@ -50,6 +55,13 @@ SHAPE = {
 ACCESSIBLE = {
     "ok": True, "commit": COMMIT, "bytes": 16_060_556_376, "files": 12, "format": "safetensors",
     "shape": SHAPE,
+}  # fmt: skip
+ADAPTER = {
+    "ok": True, "commit": COMMIT, "bytes": 84_000_000, "files": 2, "format": "lora",
+    "adapter": {
+        "rank": 8, "base": "meta-llama/Llama-3.1-8B-Instruct", "layers": 32,
+        "modules": [{"name": "q_proj", "inputs": 4096, "outputs": 4096}],
+    },
 }  # fmt: skip
 FETCHED = {**ACCESSIBLE, "digest": DIGEST}
 
@@ -78,8 +90,12 @@ class Simulation:
         spec = LlamaDeploymentSpec.model_validate(raw["spec"])
         children = index(_as_cached(self._children(raw)))
         lying = {mounts.of_weights(self.memory.objects["LlamaWeights", n]) for n in self.copies}
+        followed, loaded = self._followers(children)
         view = DeploymentView(
             raw=raw,
+            adapters=self._adapters(),
+            followed=followed,
+            loaded=loaded,
             spec=spec,
             world=self.env,
             weights=self.memory.objects.get(("LlamaWeights", weights_name(spec))),
@@ -89,6 +105,29 @@ class Simulation:
             key=self._key(spec),
         )
         return replace(view, holders=self.holders) if rollout.counts(view) else view
+
+    def _adapters(self) -> dict[str, Object]:
+        return {
+            name: self.memory.objects["LlamaWeights", name]
+            for name in self.copies
+            if self.memory.objects["LlamaWeights", name]["metadata"]
+            .get("labels", {})
+            .get(labels.DEPLOYMENT)
+            == self.name
+        }
+
+    def _followers(
+        self, children: Mapping[tuple[str, str], Object]
+    ) -> tuple[tuple[Object, ...], dict[str, Loading]]:
+        """A server that follows the list of adapters as soon as it changes."""
+        server = children.get(("Deployment", self.name))
+        claim = children.get(("PersistentVolumeClaim", f"{self.name}-adapters"), {})
+        bound = claim.get("status", {}).get("phase") == "Bound"
+        if not adapters.has_room(server) or not bound:
+            return (), {}
+        found = children.get(("ConfigMap", f"{self.name}-adapters"), {})
+        listed = json.loads(found.get("data", {}).get("adapters.json", "{}"))
+        return ({"metadata": {"uid": "server"}},), {"server": Loading(loaded=listed)}
 
     def _children(self, raw: Object) -> list[Object]:
         return self.memory.owned_by(raw["metadata"]["uid"])
@@ -107,9 +146,16 @@ class Simulation:
     def weights(self, name: str) -> WeightsView:
         raw = self.memory.objects[("LlamaWeights", name)]
         asking, running = self._users(raw)
+        spec = LlamaWeightsSpec.model_validate(raw["spec"])
+        claim = spec.storage.claim_name if spec.storage else None
+        placed = spec.source.claim if spec.source else None
         return WeightsView(
             raw=raw,
-            spec=LlamaWeightsSpec.model_validate(raw["spec"]),
+            spec=spec,
+            named_claim=self.memory.objects.get(("PersistentVolumeClaim", claim or "")),
+            source_claim=self.memory.objects.get(
+                ("PersistentVolumeClaim", placed.name if placed else "")
+            ),
             world=self.env,
             users=tuple(sorted(asking | running)),
             leaving=tuple(sorted(running - asking)),
@@ -123,7 +169,8 @@ class Simulation:
             return set(), set()
         spec = LlamaDeploymentSpec.model_validate(found["spec"])
         server = self.memory.objects.get(("Deployment", self.name), {"metadata": {"namespace": ""}})
-        asks = weights_name(spec) == raw["metadata"]["name"]
+        names = {weights_name(spec), *copies.names(self.name, spec.adapters)}
+        asks = raw["metadata"]["name"] in names
         runs = mounts.of_weights(raw) in mounts.of_server(server)
         return {self.name} if asks else set(), {self.name} if runs else set()
 
@@ -207,7 +254,11 @@ _PLAYED = {"Job": _job, "PersistentVolumeClaim": _claim, "Deployment": _server}
 
 def _pod(job: Object) -> Object:
     fetches = "-fetch-" in job["metadata"]["name"]
-    message = json.dumps(FETCHED if fetches else ACCESSIBLE)
+    args = job["spec"]["template"]["spec"]["containers"][0]["args"]
+    adapter = "--adapter" in args or "copy" in args
+    what = {**ADAPTER, "digest": DIGEST} if adapter else FETCHED
+    message = json.dumps(what if fetches or not adapter else ADAPTER)
+    message = message if fetches or adapter else json.dumps(ACCESSIBLE)
     state = {"terminated": {"finishedAt": STAMP, "exitCode": 0, "message": message}}
     return {
         "metadata": {"name": "p", "ownerReferences": [{"uid": job["metadata"]["uid"]}]},

@@ -19,6 +19,7 @@ from llamactl.command import Command
         "llamactl deploy 8b --gpu NVIDIA-L4 --max-model-len 8192 --hf-token-file ~/hf-token",
         "llamactl deploy 8b --meta-url-file url.txt",
         "llamactl deploy 70b --set sizing.kvCacheDtype=fp8 --set 'engine.args=[--seed=1]'",
+        "llamactl deploy 8b --adapter sql=my-org/llama-8b-sql",
         "llamactl deploy 8b --dry-run=client > llama.yaml",
     ],
 )
@@ -34,6 +35,13 @@ from llamactl.command import Command
 @click.option("--image", help="Container image of vLLM.")
 @click.option("--runtime-class", metavar="NAME", help="RuntimeClass of the pods.")
 @click.option("--storage-class", metavar="NAME", help="StorageClass of the weights' volume.")
+@click.option(
+    "--adapter",
+    "adapters",
+    multiple=True,
+    metavar="NAME=WHERE",
+    help="LoRA adapter: org/repo, or pvc:CLAIM/PATH; can be repeated.",
+)
 @options.hf_token
 @click.option(
     "--meta-url-file",

@@ -21,6 +21,7 @@ FETCH: Final = "fetch"
 VERIFY: Final = "verify"
 REVISION: Final = "revision"
 ACTIVATOR: Final = "activator"
+ADAPTER: Final = "adapter"
 
 # Name of the LlamaDeployment or LlamaWeights that an object belongs to.
 DEPLOYMENT: Final = "llamactl.dev/deployment"
@@ -39,6 +40,8 @@ INTENT_HASH: Final = "llamactl.dev/intent-hash"
 GUARD: Final = "llamactl.dev/guard"
 # On pods: when their keys were last changed, since a kubelet looks at a pod that changes at once.
 KEYS_CHANGED: Final = "llamactl.dev/keys-changed"
+# Annotation of a server's pods: the source of what loads LoRA adapters, which they mount.
+ADAPTERS: Final = "llamactl.dev/adapters"
 # Annotation of a Deployment: how its pods are replaced and why, written with the template that it
 # is about, so that a crash between two rollouts forgets nothing.
 ROLLOUT: Final = "llamactl.dev/rollout"

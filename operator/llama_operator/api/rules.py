@@ -139,6 +139,29 @@ DEPLOYMENT: Final[tuple[Rule, ...]] = (
         "spec.engine.env: valueFrom takes one of secretKeyRef, configMapKeyRef",
     ),
     Rule(
+        "spec",
+        "!has(self.adapters) || self.adapters.size() == 0 "
+        "|| (self.lora.enabled && self.adapters.size() <= self.lora.maxAdapters)",
+        "spec.adapters: set spec.lora.enabled (one restart), or raise spec.lora.maxAdapters",
+        ".adapters",
+    ),
+    Rule(
+        "spec.adapters[].source",
+        "has(self.huggingFace) != has(self.claim)",
+        "spec.adapters: source takes one of huggingFace, claim",
+    ),
+    Rule(
+        "spec.adapters[].source.huggingFace",
+        "has(self.repo) && self.repo != ''",
+        "spec.adapters: source.huggingFace.repo: name the adapter's repository, org/name",
+    ),
+    Rule(
+        "spec.adapters[].source.huggingFace",
+        "!has(self.endpoint) || !self.endpoint.startsWith('http://') || !has(self.tokenSecretRef)",
+        "spec.adapters: source.huggingFace.endpoint: a token is only sent over https",
+        ".endpoint",
+    ),
+    Rule(
         "spec.autoscaling",
         "self.minReplicas <= self.maxReplicas",
         "spec.autoscaling.minReplicas: must not exceed maxReplicas",
@@ -157,6 +180,7 @@ DEPLOYMENT: Final[tuple[Rule, ...]] = (
 WEIGHTS: Final[tuple[Rule, ...]] = (
     *SHARED,
     Rule("spec.model", "self == oldSelf", f"spec.model: {_SAME}"),
+    Rule("spec.adapter", "self == oldSelf", f"spec.adapter: {_SAME}"),
     Rule("spec", _unchanged("source"), f"spec.source: {_SAME}", ".source"),
     Rule(
         "spec",

@@ -18,6 +18,13 @@ from llama_operator.api.fields import (
     NetworkPeer,
     listed,
 )
+from llama_operator.api.v1alpha1_adapters import (
+    MOST_ADAPTERS,
+    AdapterSource,
+    AdapterSpec,
+    AdapterStatus,
+    LoraSpec,
+)
 from llama_operator.api.v1alpha1_autoscaling import AutoscalingSpec, ScalingTarget
 from llama_operator.api.v1alpha1_engine import EngineSpec, GpuSpec, SizingSpec
 from llama_operator.api.v1alpha1_pods import (
@@ -30,6 +37,7 @@ from llama_operator.api.v1alpha1_pods import (
 )
 from llama_operator.api.v1alpha1_source import (
     MODEL_TEXT,
+    DeploymentRetention,
     HuggingFaceSource,
     MetaSource,
     Retention,
@@ -37,6 +45,7 @@ from llama_operator.api.v1alpha1_source import (
     Storage,
     TokenSecretRef,
     UrlSecretRef,
+    WeightsRef,
 )
 from llama_operator.api.v1alpha1_status import (
     AutoscalingStatus,
@@ -72,6 +81,9 @@ __all__ = [
     "VERSION",
     "WEIGHTS_KIND",
     "WEIGHTS_PLURAL",
+    "AdapterSource",
+    "AdapterSpec",
+    "AdapterStatus",
     "AuthSpec",
     "AutoscalingSpec",
     "AutoscalingStatus",
@@ -88,6 +100,7 @@ __all__ = [
     "LlamaDeploymentStatus",
     "LlamaWeightsSpec",
     "LlamaWeightsStatus",
+    "LoraSpec",
     "MetaSource",
     "NetworkPolicySpec",
     "ObservabilitySpec",
@@ -111,26 +124,6 @@ __all__ = [
     "WeightsInUse",
     "WeightsRef",
 ]
-
-
-class DeploymentRetention(Retention):
-    """As in LlamaWeights, but Delete is the default: what a deployment made goes with it."""
-
-    policy: Literal["Retain", "Delete"] = Field(
-        default="Delete",
-        description="Retain keeps the files; Delete removes them when unused. Default Delete.",
-    )
-
-
-class WeightsRef(Model):
-    """An existing LlamaWeights of the same namespace."""
-
-    name: str = Field(
-        description="Name of the LlamaWeights.",
-        min_length=1,
-        max_length=253,
-        pattern=NAME_PATTERN,
-    )
 
 
 class AuthSpec(Model):
@@ -259,6 +252,15 @@ class LlamaDeploymentSpec(Model):
         description="How the model is laid out. What is set is never changed, only judged.",
     )
     engine: EngineSpec = Field(default_factory=EngineSpec, description="The inference server.")
+    lora: LoraSpec = Field(
+        default_factory=LoraSpec, description="Room for LoRA adapters in every server."
+    )
+    adapters: tuple[AdapterSpec, ...] = Field(
+        default=(),
+        description="LoRA adapters, loaded and unloaded in servers that run. Needs lora.enabled.",
+        max_length=MOST_ADAPTERS,
+        json_schema_extra=listed("map", "name"),
+    )
     auth: AuthSpec = Field(default_factory=AuthSpec, description="Who may ask.")
     endpoint: EndpointSpec = Field(
         default_factory=EndpointSpec, description="How the servers are reached."

@@ -180,3 +180,23 @@ class Retention(Model):
         max_length=32,
         pattern=DURATION_PATTERN,
     )
+
+
+class DeploymentRetention(Retention):
+    """As in LlamaWeights, but Delete is the default: what a deployment made goes with it."""
+
+    policy: Literal["Retain", "Delete"] = Field(
+        default="Delete",
+        description="Retain keeps the files; Delete removes them when unused. Default Delete.",
+    )
+
+
+class WeightsRef(Model):
+    """An existing LlamaWeights of the same namespace."""
+
+    name: str = Field(
+        description="Name of the LlamaWeights.",
+        min_length=1,
+        max_length=253,
+        pattern=NAME_PATTERN,
+    )

@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import Field
 
 from llama_operator.api.fields import DATE_TIME, INT32, INT64, Model, listed
+from llama_operator.api.v1alpha1_adapters import AdapterStatus
 
 
 class StatusCondition(Model):
@@ -254,6 +255,12 @@ class LlamaDeploymentStatus(Model):
         default=None, description="How the servers are replaced; absent before the first rollout."
     )
     endpoint: EndpointStatus | None = Field(default=None, description="How to reach the servers.")
+    adapters: tuple[AdapterStatus, ...] = Field(
+        default=(),
+        description="The adapters of the spec, one by one.",
+        max_length=32,
+        json_schema_extra=listed("map", "name"),
+    )
     autoscaling: AutoscalingStatus | None = Field(
         default=None, description="Who sets spec.replicas, where spec.autoscaling is there."
     )

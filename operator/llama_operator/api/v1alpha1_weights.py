@@ -21,6 +21,7 @@ from llama_operator.api.fields import (
     Toleration,
     listed,
 )
+from llama_operator.api.v1alpha1_adapters import AdapterFound
 from llama_operator.api.v1alpha1_source import MODEL_TEXT, Retention, Source, Storage
 from llama_operator.api.v1alpha1_status import StatusCondition
 
@@ -89,6 +90,11 @@ class LlamaWeightsSpec(Model):
         default=None,
         description="Where the files come from; at most one member. Cannot change. Auto: the "
         "catalogue's Hugging Face repository.",
+    )
+    adapter: bool = Field(
+        default=False,
+        description="The files are a LoRA adapter for spec.model, not the model itself; always a "
+        "copy in the volume of storage. Cannot change. Default false.",
     )
     storage: Storage | None = Field(
         default=None,
@@ -197,6 +203,9 @@ class LlamaWeightsStatus(Model):
         default=None, description="Format of the tensors, such as safetensors.", max_length=32
     )
     shape: ShapeStatus | None = Field(default=None, description="Shape of the model.")
+    adapter: AdapterFound | None = Field(
+        default=None, description="What an adapter changes, instead of a shape."
+    )
     url_expires_at: str | None = Field(
         default=None,
         description="When Meta's signed URL expires.",

@@ -30,6 +30,7 @@ _NUMBERS = (
 )
 _WORDS = ("architecture", "dtype", "quantization")
 _LARGEST = 1 << 50
+_MOST_MODULES, _LONGEST_BASE = 16, 200
 _OVER = ("Succeeded", "Failed")
 _CONDITIONS = ("Accessible", "VolumeReady", "Downloaded", "Verified", "Converted")
 
@@ -142,7 +143,31 @@ def _shape(value: Any) -> Object | None:
     return {**checked, "tiedEmbeddings": value.get("tiedEmbeddings") is True}
 
 
+def _adapter(value: Any) -> Object | None:
+    modules = value.get("modules") if isinstance(value, dict) else None
+    if not isinstance(modules, list) or not 1 <= len(modules) <= _MOST_MODULES:
+        return None
+    base = str(value.get("base", ""))[:_LONGEST_BASE]
+    checked: Object = {
+        "rank": _count(value.get("rank")),
+        "base": "".join(char for char in base if char.isprintable()),
+        "layers": _count(value.get("layers")),
+        "modules": [_module(each) for each in modules],
+    }
+    sound = all(entry is not None for entry in (*checked.values(), *checked["modules"]))
+    return checked if sound else None
+
+
+def _module(value: Any) -> Object | None:
+    if not isinstance(value, dict) or not value.get("name"):
+        return None
+    counts = {key: _count(value.get(key)) for key in ("inputs", "outputs")}
+    checked: Object = {"name": _word(value["name"]), **counts}
+    return None if None in checked.values() else checked
+
+
 _FIELDS = {
+    "adapter": _adapter,
     "commit": _commit,
     "digest": _digest,
     "bytes": _count,

@@ -6,8 +6,10 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from llama_operator.catalog.shape import Shape, kv_bytes_per_token
+from llama_operator.planner import lora as adapters
 from llama_operator.planner import memory
 from llama_operator.planner.layout import Layout, stage_layers
+from llama_operator.planner.lora import Lora
 from llama_operator.planner.memory import BLOCK, Load
 from llama_operator.planner.versions import Engine
 from llama_operator.planner.weights import MIB, Precision, Stage, rank_weights
@@ -21,6 +23,7 @@ class Subject(NamedTuple):
     precision: Precision
     engine: Engine
     card_bytes: int
+    lora: Lora | None = None
 
 
 class Settings(NamedTuple):
@@ -36,6 +39,7 @@ class Settings(NamedTuple):
 class Rank(NamedTuple):
     """One rank's memory in bytes.
 
+    `weights` hold the buffers for adapters as well, as vLLM's log counts them;
     `kv_room` is what vLLM's budget leaves for the KV cache, `loading` what weights take until
     they are quantised, where that is more than they take after. `graphs_apart` is what CUDA
     graphs take besides a batch.
@@ -185,9 +189,10 @@ def _share(subject: Subject, layout: Layout, stage: Stage) -> Share:
     def weights(held: Precision) -> int:
         return rank_weights(subject.shape, subject.weights_bytes, held, size, stage)
 
+    buffers = adapters.buffer_bytes(subject.shape, subject.lora, precision.bytes, size, stage)
     return Share(
         stage=stage,
-        weights=weights(precision),
+        weights=weights(precision) + buffers,
         loading=weights(whole),
         other=memory.other_bytes(engine, load),
         outside=memory.outside_bytes(engine, load),
@@ -198,7 +203,8 @@ def _share(subject: Subject, layout: Layout, stage: Stage) -> Share:
 def _rank(subject: Subject, load: Load, share: Share, requested: int) -> Rank:
     shape, engine, stage = subject.shape, subject.engine, share.stage
     activation = memory.peak_activation(shape, engine, load, stage)
-    graphs = memory.graph_bytes(shape, load, stage)
+    # Captured once with adapters and once without (cudagraph_specialize_lora).
+    graphs = memory.graph_bytes(shape, load, stage) * (2 if subject.lora else 1)
     workspace = memory.workspace_bytes(shape, engine, load, stage)
     # Before 0.21 the peak that is kept free for the sampler is far above what a batch takes, so
     # graphs find their place in it.

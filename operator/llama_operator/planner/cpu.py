@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from llama_operator.api.errors import PlanRefused
 from llama_operator.catalog.shape import Shape, kv_bytes_per_token
+from llama_operator.planner import lora
 from llama_operator.planner.checkpoint import known_bytes
 from llama_operator.planner.host import cpu_host
 from llama_operator.planner.layout import tensor_parallel_problem, valid_tensor_parallel
@@ -44,6 +45,10 @@ def plan_cpu(request: Request) -> Plan:
     kv_bytes = max(1, -(-sequences * length * each // _STEP)) * _STEP
     size = known_bytes(request.shape, request.weights_bytes)
     weights = rank_weights(request.shape, size, precision, layout.tensor_parallel, stage)
+    number = precision.bytes
+    weights += lora.buffer_bytes(
+        request.shape, request.lora, number, layout.tensor_parallel, stage
+    ) + lora.host_bytes(request.shape, request.lora, number)
     seqs, tokens = _batch(request)
     kv_tokens = kv_bytes // (each * _CPU_BLOCK) * _CPU_BLOCK
     ranks = layout.gpus

@@ -32,10 +32,16 @@ class Host(NamedTuple):
     ephemeral_bytes: int
 
 
-def gpu_host(ranks: int, max_num_seqs: int, max_model_len: int, pins: bool) -> Host:
-    """The requests of a pod with `ranks` GPUs. `pins`: whether the engine pins token ids."""
+def gpu_host(
+    ranks: int, max_num_seqs: int, max_model_len: int, pins: bool, adapters_bytes: int = 0
+) -> Host:
+    """The requests of a pod with `ranks` GPUs. `pins`: whether the engine pins token ids.
+
+    `adapters_bytes` are those of the LoRA adapters that each rank keeps in memory.
+    """
     pinned = ranks * max_num_seqs * max_model_len * 4 if pins else 0
-    memory = _API_SERVER + _ENGINE_CORE + ranks * _GPU_RANK + pinned + _LOADING + _SHM
+    processes = _API_SERVER + _ENGINE_CORE + ranks * (_GPU_RANK + adapters_bytes)
+    memory = processes + pinned + _LOADING + _SHM
     return Host(
         cpu_millis=2000 + 1000 * ranks,
         memory_bytes=_up(memory, GIB),

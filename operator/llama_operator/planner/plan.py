@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llama_operator.planner import refusal, search
+from llama_operator.planner import lora, refusal, search
 from llama_operator.planner.budget import Budget, Subject
 from llama_operator.planner.checkpoint import known_bytes
 from llama_operator.planner.cpu import plan_cpu
@@ -46,6 +46,7 @@ def subject_of(request: Request) -> Subject:
         precision=precision_of(request, engine),
         engine=engine,
         card_bytes=request.gpu.memory_bytes,
+        lora=request.lora,
     )
 
 
@@ -111,6 +112,7 @@ def to_plan(request: Request, subject: Subject, chosen: Settled) -> Plan:
             found.settings.max_num_seqs,
             chosen.max_model_len,
             subject.engine.runner == "V2",
+            lora.host_bytes(request.shape, request.lora, subject.precision.bytes),
         ),
         reason=reason(request, chosen),
         kv_cache_dtype=request.kv_cache_dtype,

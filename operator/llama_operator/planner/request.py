@@ -11,6 +11,7 @@ from llama_operator.catalog.config import check_architecture
 from llama_operator.catalog.shape import Shape
 from llama_operator.planner import versions
 from llama_operator.planner.gpus import Gpu
+from llama_operator.planner.lora import Lora
 from llama_operator.planner.versions import DEFAULT_VLLM_VERSION
 
 Device = Literal["cuda", "rocm", "cpu"]
@@ -60,6 +61,7 @@ class Request:
     model_name: str = ""
     concurrency: int | None = None
     most_nodes: int | None = None
+    lora: Lora | None = None
 
     @property
     def pinned_gpus(self) -> int | None:

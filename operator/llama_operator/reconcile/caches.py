@@ -12,6 +12,7 @@ from typing import Any
 from llama_operator.api import labels
 from llama_operator.reconcile import mounts, packed, resources, revisions, specs
 from llama_operator.reconcile.installed import Definition
+from llama_operator.render import adapters
 from llama_operator.render.weights import weights_name
 from llama_operator.runtime.api import Api
 from llama_operator.runtime.compact import Compact
@@ -55,7 +56,7 @@ class Caches:
         self.deployments = Informer(
             api, resources.DEPLOYMENTS, transform=Compact(), indexes=users, **where
         )
-        placed: dict[str, IndexFn] = {"copy": _place_of}
+        placed: dict[str, IndexFn] = {"copy": _place_of, "deployment": _adapter_of}
         self.weights = Informer(
             api, resources.WEIGHTS, transform=Compact(), indexes=placed, **where
         )
@@ -97,6 +98,11 @@ class Caches:
     def users_of(self, namespace: str, name: str) -> list[Object]:
         """Deployments that use this LlamaWeights."""
         return self.deployments.store.by_index("weights", f"{namespace}/{name}")
+
+    def adapters_of(self, namespace: str, name: str) -> dict[str, Object]:
+        """The copies of adapters that were made for a deployment, by their names."""
+        found = self.weights.store.by_index("deployment", f"{namespace}/{name}")
+        return {raw["metadata"]["name"]: raw for raw in found if not _leaves(raw)}
 
     def runners_of(self, raw: Object) -> list[Object]:
         """Deployments whose servers mount this copy, whatever their spec asks for by now."""
@@ -200,4 +206,12 @@ def _place_of(raw: Object) -> Iterable[str]:
 
 
 def _weights_of(raw: Object) -> Iterable[str]:
-    return [f"{raw['metadata']['namespace']}/{weights_name(specs.deployments.of(raw))}"]
+    spec, meta = specs.deployments.of(raw), raw["metadata"]
+    names = [weights_name(spec), *adapters.names(meta["name"], spec.adapters)]
+    return [f"{meta['namespace']}/{name}" for name in names]
+
+
+def _adapter_of(raw: Object) -> Iterable[str]:
+    meta = raw["metadata"]
+    deployment = meta.get("labels", {}).get(labels.DEPLOYMENT)
+    return [f"{meta['namespace']}/{deployment}"] if deployment else []

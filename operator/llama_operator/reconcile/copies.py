@@ -57,6 +57,11 @@ def copy_of(weights: Object) -> Copy:
     return Copy(name, claim, status["path"], int(status["bytes"]))
 
 
+def failed_for_good(conditions: dict[str, Object]) -> bool:
+    """Whether a LlamaWeights with these conditions needs somebody."""
+    return _reason(conditions) != "Pending"
+
+
 def _reason(conditions: dict[str, Object]) -> str:
     volume = conditions.get("VolumeReady", {})
     if volume.get("status") == "False" and volume.get("reason") != "WaitingForConsumer":

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from llama_operator.api.conditions import Condition
 from llama_operator.api.reserved import reserved_args, reserved_env
 from llama_operator.planner.plan import Plan
-from llama_operator.reconcile import planning, reach, revisions, rollout, scaling, stalls
+from llama_operator.reconcile import adapters, planning, reach, revisions, rollout, scaling, stalls
 from llama_operator.reconcile.actions import (
     LEFTOVER_RETRY_SECONDS,
     Action,
@@ -46,6 +46,8 @@ class Decision:
     revision: str = ""
     # Servers whose start hangs; to delete them is among the actions.
     stalls: list[stalls.Stall] = field(default_factory=list)
+    # How the adapters are, one by one.
+    adapters: list[adapters.Row] = field(default_factory=list)
     # How the servers come to be of it; None while there is nothing to serve.
     course: rollout.Course | None = None
 
@@ -68,16 +70,30 @@ def decide(view: DeploymentView) -> Decision:
     blocked = _blocked(view)
     ready = judgement.plan is not None and condition.status == "True"
     course, desired = _desired(view, judgement, kept, name) if ready else (None, [])
+    lora = adapters.decide(view, judgement.plan, course.template if course else None)
     if view.spec.paused or blocked:
         again = _poll_seconds(view) if blocked else None
-        return Decision(judgement, condition, [], desired, blocked, again, name, course=course)
+        return Decision(
+            judgement,
+            condition,
+            [],
+            desired,
+            blocked,
+            again,
+            name,
+            adapters=lora.rows,
+            course=course,
+        )
     stuck = stalls.find(view)
     actions = [*_make_key(view), *_make_weights(view, judgement), *(each.delete for each in stuck)]
     if ready:
         actions += scaling.rivals(view, desired)
-        actions += [*converge(desired, view.children), *_spare(view, desired, name, course)]
-    again = _soonest(_follow(view), course.again if course else None)
-    return Decision(judgement, condition, actions, desired, None, again, name, stuck, course)
+        actions += [*lora.first, *converge(desired, view.children), *lora.then]
+        actions += _spare(view, desired, name, course)
+    again = _soonest(_follow(view), course.again if course else None, lora.again)
+    return Decision(
+        judgement, condition, actions, desired, None, again, name, stuck, lora.rows, course
+    )
 
 
 def _spare(

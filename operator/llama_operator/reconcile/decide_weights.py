@@ -20,6 +20,7 @@ from llama_operator.render import jobs, render
 from llama_operator.render.inputs import Fetching
 
 _FOUND = ("commit", "bytes", "shape")
+_FOUND_ADAPTER = ("commit", "bytes", "adapter")
 _FETCHED = ("digest", "bytes", "files", "format")
 _KEPT = "What has been fetched is kept; a new URL goes on at the same byte"
 _ANSWERED = ("Accessible", "Downloaded", "Verified", "Converted")
@@ -47,7 +48,7 @@ def decide(view: WeightsView) -> WeightsDecision:
 
 
 def _kept_facts(status: Object) -> Object:
-    kept = ("claimName", "path", "digest", "commit", "bytes", "files", "format", "shape")
+    kept = ("claimName", "path", "digest", "commit", "bytes", "files", "format", "shape", "adapter")
     return {name: status[name] for name in (*kept, "lastVerifiedAt") if name in status}
 
 
@@ -127,7 +128,8 @@ def _preflight(view: WeightsView, fetching: Fetching, decision: WeightsDecision)
         _asking(view, fetching, decision)
         decision.actions += converge(render.preflight_objects(fetching), view.children)
         return
-    result = outcome.of_job(view, job, "Accessible", _FOUND, decision)
+    found = _FOUND_ADAPTER if view.spec.adapter else _FOUND
+    result = outcome.of_job(view, job, "Accessible", found, decision)
     if result is None:
         _asking(view, fetching, decision, outcome.why_it_waits(view, job))
         return

@@ -11,7 +11,16 @@ from llama_operator.api.signed_url import UrlRefused
 from llama_operator.api.v1alpha1 import LlamaDeploymentSpec, LlamaWeightsSpec
 from llama_operator.catalog.catalog import Catalog
 from llama_operator.diagnose.template import of_template
-from llama_operator.reconcile import holders, reach, resources, revisions, rollout, specs
+from llama_operator.reconcile import (
+    adapters,
+    holders,
+    reach,
+    resources,
+    revisions,
+    rollout,
+    specs,
+)
+from llama_operator.reconcile.adapter_logs import AdapterLogs
 from llama_operator.reconcile.caches import Caches
 from llama_operator.reconcile.complaints import Complaints
 from llama_operator.reconcile.holders import Holder
@@ -25,7 +34,7 @@ from llama_operator.reconcile.snapshot import (
     WeightsView,
     World,
 )
-from llama_operator.reconcile.startlogs import StartLogs
+from llama_operator.reconcile.startlogs import StartLogs, answering
 from llama_operator.render import secret
 from llama_operator.render.inputs import Settings
 from llama_operator.render.weights import weights_name
@@ -50,6 +59,7 @@ class Gatherer:
         self._clock = clock
         self._logs = PodLogs(api)
         self._starts = StartLogs(api, clock)
+        self._adapters = AdapterLogs(api, clock)
         # UIDs without a status so far. A retry must not begin with the same call as the one before:
         # where every third call fails, it would always be the same one.
         self._met: set[str] = set()
@@ -94,7 +104,21 @@ class Gatherer:
             key=await self._key(raw, spec),
             claim=await self._claim_of_copy(namespace, weights),
         )
+        view = await self._with_adapters(view, current)
         return replace(view, holders=await self._holders()) if rollout.counts(view) else view
+
+    async def _with_adapters(self, view: DeploymentView, current: list[Object]) -> DeploymentView:
+        """What servers say of adapters, where they have room for some."""
+        owner = view.owner
+        found = self._caches.adapters_of(owner.namespace, owner.name)
+        view = replace(view, adapters=found)
+        if not adapters.has_room(view.children.get(("Deployment", owner.name))):
+            return view
+        servers = tuple(pod for pod in current if answering(pod))
+        believed = adapters.believed(view, len(servers))
+        wanted = adapters.places(view)
+        told = await self._adapters.follow(owner.uid, servers, wanted, believed)
+        return replace(view, followed=servers, loaded=told.loaded, adapters_again=told.again)
 
     async def _holders(self) -> tuple[Holder, ...] | None:
         """All pods that hold something of a node; None where those of others may not be listed."""

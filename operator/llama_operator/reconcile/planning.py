@@ -14,6 +14,7 @@ from llama_operator.api.v1alpha1 import LlamaDeploymentSpec
 from llama_operator.api.wire import as_dict
 from llama_operator.catalog.catalog import Catalog, Model, Shape
 from llama_operator.planner import gpus, versions
+from llama_operator.planner.lora import Lora
 from llama_operator.planner.plan import Gpu, Plan, Request, plan
 from llama_operator.render.outward import mirrored
 
@@ -236,7 +237,14 @@ def request(
         enforce_eager=spec.engine.enforce_eager,
         objective=sizing.objective,
         vllm_version=engine_version(spec),
+        lora=lora(spec),
     )
+
+
+def lora(spec: LlamaDeploymentSpec) -> Lora | None:
+    """The room for adapters that a spec asks for."""
+    wanted = spec.lora
+    return Lora(wanted.max_adapters, wanted.max_rank) if wanted.enabled else None
 
 
 def engine_version(spec: LlamaDeploymentSpec) -> str:

@@ -41,6 +41,16 @@ def modes(view: DeploymentView) -> tuple[str, ...]:
     return tuple(storage.access_modes if storage else ()) or ("ReadWriteOnce",)
 
 
+def storage_class(view: DeploymentView) -> str:
+    """Class of the claim of the copy; "" is the cluster's default."""
+    if view.weights is None:
+        return ""
+    if claim_name(view.weights):
+        return str((view.claim or {}).get("spec", {}).get("storageClassName") or "")
+    storage = specs.weights.of(view.weights).storage
+    return (storage.storage_class_name if storage else "") or ""
+
+
 def one_node(view: DeploymentView) -> bool:
     """Whether all pods with this copy must run on one node."""
     found = modes(view)

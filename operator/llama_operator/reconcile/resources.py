@@ -13,6 +13,7 @@ POLICIES = Resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy
 BUDGETS = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
 JOBS = Resource("batch", "v1", "jobs", "Job")
 CLAIMS = Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
+CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap")
 PODS = Resource("", "v1", "pods", "Pod")
 NODES = Resource("", "v1", "nodes", "Node", namespaced=False)
 STORAGE_CLASSES = Resource(
@@ -37,11 +38,12 @@ CRDS = Resource(
 
 # Watched with our label only. What is not watched would be asked for again in each pass, and an
 # operator that is cut off after a few calls would never get past it.
-SERVING_CHILDREN = (SERVERS, SERVICES, POLICIES, BUDGETS, REVISIONS)
+SERVING_CHILDREN = (SERVERS, SERVICES, POLICIES, BUDGETS, REVISIONS, CONFIG_MAPS)
 WEIGHTS_CHILDREN = (JOBS, CLAIMS, ACCOUNTS, ROLES, BINDINGS)
 # Of what a LlamaDeployment owns, kinds that are not watched for it alone, or may be missing.
 SCALING_CHILDREN = (HPAS, SCALED_OBJECTS)
 ACTIVATOR_CHILDREN = (ACCOUNTS, ROLES, BINDINGS)
+ADAPTER_CHILDREN = (CLAIMS, JOBS)
 
 BY_KIND = {
     resource.kind: resource

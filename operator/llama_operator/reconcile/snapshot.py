@@ -64,6 +64,18 @@ class Start:
     silent_seconds: float
 
 
+# The directory of an adapter on the volume of a deployment.
+Place = str
+
+
+@dataclass(frozen=True)
+class Loading:
+    """What a server has said of its adapters: name -> directory, and name -> why it is not loaded."""
+
+    loaded: Mapping[str, Place] = field(default_factory=dict)
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class DeploymentView:
     """A LlamaDeployment and all that belongs to it."""
@@ -89,6 +101,13 @@ class DeploymentView:
     key: SecretView | None = None
     # The claim of the copy, where the user has named one.
     claim: Object | None = None
+    # The LlamaWeights of adapters that were made for it, by name.
+    adapters: Mapping[str, Object] = field(default_factory=dict)
+    # Servers that answer and have room for adapters, and what they have said, by the pod's UID.
+    followed: tuple[Object, ...] = ()
+    loaded: Mapping[str, Loading] = field(default_factory=dict)
+    # When servers are to be asked again; None: they have said all that is waited for.
+    adapters_again: float | None = None
 
     @property
     def owner(self) -> Owner:

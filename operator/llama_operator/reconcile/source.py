@@ -42,6 +42,9 @@ def fetching(view: WeightsView) -> Fetching:
     source = view.spec.source
     if source is not None and source.meta is not None:
         return _located(view, _meta(view, source.meta))
+    if source is not None and source.claim is not None and view.spec.adapter:
+        place = source.claim
+        return _located(view, Placed(place.name, place.path, converts=True, adapter=True))
     if source is not None and source.claim is not None:
         known = view.world.catalog.find(view.spec.model)
         told = entry.dumps(known) if known else ""
@@ -73,6 +76,8 @@ def hugging_face(view: WeightsView) -> HuggingFaceSource | None:
 def _hub(view: WeightsView) -> Hub:
     source, settings = hugging_face(view), view.world.settings
     repo = _repo(view)
+    if not repo and view.spec.adapter:
+        raise UnusableSourceError(_refused("NotFound", _NO_ADAPTER))
     if not repo:
         raise UnusableSourceError(_no_repo(view.spec.model))
     reference = source.token_secret_ref if source else None
@@ -84,7 +89,11 @@ def _hub(view: WeightsView) -> Hub:
         token_secret=reference.name if reference else _shared_token(view),
         token_key=reference.key if reference else "token",
         token_optional=reference is None,
+        adapter=view.spec.adapter,
     )
+
+
+_NO_ADAPTER = "source.huggingFace.repo: name the adapter's repository, org/name"
 
 
 def _no_repo(model: str) -> Condition:
@@ -98,6 +107,8 @@ def _repo(view: WeightsView) -> str:
     source = hugging_face(view)
     if source and source.repo:
         return source.repo
+    if view.spec.adapter:
+        return ""
     model = view.world.catalog.find(view.spec.model)
     if model is not None:
         return model.hf_repo or ""

@@ -9,7 +9,7 @@ from llama_operator.api.conditions import Condition, Status, find, merge
 from llama_operator.diagnose import servers
 from llama_operator.diagnose.pods import Cause
 from llama_operator.diagnose.words import same_but_for_numbers
-from llama_operator.reconcile import coldstart, revisions, scaling
+from llama_operator.reconcile import adapters, coldstart, revisions, scaling
 from llama_operator.reconcile.actions import Failure
 from llama_operator.reconcile.decide import Decision
 from llama_operator.reconcile.ownership import changed
@@ -40,6 +40,8 @@ def build(view: DeploymentView, decision: Decision, failure: Failure | None, now
         "endpoint": _endpoint(view),
     }
     status |= _told(view)
+    if decision.adapters:
+        status["adapters"] = adapters.told(view, decision.adapters)
     if choice is not None:
         status["autoscaling"] = choice.to_status()
     revision = _revision(view, decision, conditions)
@@ -119,7 +121,7 @@ def _conditions(
 ) -> list[Condition]:
     cause = _steady(view, servers.worst(view.pods, server, view.logs, view.events))
     degraded = _degraded(
-        [*_problems(decision, server, failure, cause), *([missing] if missing else [])]
+        [*_problems(decision, server, failure, cause), *_others(view, decision, missing)]
     )
     available = _available(view, server, degraded)
     progressing = _progressing(view, decision, server, cause)
@@ -257,6 +259,13 @@ def _degraded(problems: list[tuple[str, str]]) -> Condition:
     for reason, message in problems:
         return Condition("Degraded", "True", reason, message)
     return Condition("Degraded", "False", "Healthy", "Nothing is known to be wrong")
+
+
+def _others(
+    view: DeploymentView, decision: Decision, missing: tuple[str, str] | None
+) -> list[tuple[str, str]]:
+    adapter = adapters.trouble(view, decision.adapters)
+    return [each for each in (missing, adapter) if each is not None]
 
 
 def _problems(

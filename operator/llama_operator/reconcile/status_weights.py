@@ -29,7 +29,7 @@ def build(
 
 def _is_converted(view: WeightsView, decision: WeightsDecision) -> bool:
     source = view.spec.source
-    if source is None:
+    if source is None or view.spec.adapter:
         return False
     placed = source.claim is not None and decision.facts.get("path") != source.claim.path
     return source.meta is not None or placed

@@ -17,13 +17,15 @@ RELEASE_POLL_SECONDS = 30.0
 def judge(view: WeightsView, decision: WeightsDecision) -> None:
     """Hold a copy in use by a finalizer; remove one that was unused for its grace period."""
     finalizers = view.raw["metadata"].get("finalizers", ())
-    present, wanted = labels.FINALIZER in finalizers, bool(view.users)
+    # An adapter is held for nobody: servers have it in their memory, and one that goes comes again.
+    wanted = bool(view.users) and not view.spec.adapter
+    present = labels.FINALIZER in finalizers
     if present != wanted:
         owner = view.owner
         decision.actions.append(SetFinalizer(owner.namespace, owner.name, owner.uid, wanted))
     if view.leaving:
         decision.again(RELEASE_POLL_SECONDS)
-    if not wanted and not view.keepers:
+    if not view.users and not view.keepers:
         _unused(view, decision)
 
 

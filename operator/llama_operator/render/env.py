@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llama_operator.api.wire import as_dict
-from llama_operator.render import guarding, outward, tracing
+from llama_operator.render import adapting, guarding, outward, tracing
 from llama_operator.render.inputs import Object, Serving
 
 CACHE_DIR = "/cache"
@@ -24,7 +24,7 @@ def server_env(serving: Serving) -> list[Object]:
     theirs = {entry["name"] for entry in user}
     kept = [entry for entry in own if entry["name"] not in theirs] + user
     # Never theirs: a CRD of another version may have let them through.
-    ours = guarding.env(serving)
+    ours = [*guarding.env(serving), *adapting.env(serving)]
     closed = {entry["name"] for entry in ours}
     return ours + [entry for entry in kept if entry["name"] not in closed]
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from llama_operator.api.quantity import parse_duration
 from llama_operator.guard import MIDDLEWARE
+from llama_operator.render import adapting
 from llama_operator.render.tracing import tracing_args
 
 if TYPE_CHECKING:  # llamactl renders the flags of a plan without the typed models
@@ -89,10 +90,12 @@ def server_args(serving: Serving, model_dir: str) -> list[str]:
     ]
     if spec.engine.enforce_eager:
         args.append("--enforce-eager")
+    loading = adapting.args(serving)
     # The guard stands before all routes; a `--middleware` of the user's, which is refused, would
     # stand before the guard.
     guard = f"--middleware={MIDDLEWARE}"
-    return [*args, *_version_args(serving), *tracing_args(serving), guard, *spec.engine.args]
+    ours = [*_version_args(serving), *tracing_args(serving), *loading, guard]
+    return [*args, *ours, *spec.engine.args]
 
 
 def _version_args(serving: Serving) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from llama_operator import guard
 from llama_operator.api import labels
-from llama_operator.render import secret
+from llama_operator.render import adapting, secret
 from llama_operator.render.inputs import Object, Serving
 
 _CODE, _KEYS = "guard", "api-keys"
@@ -23,7 +23,7 @@ def env(serving: Serving) -> list[Object]:
     """Where Python finds the guard, and where the guard finds keys."""
     keys = guard.KEYS_DIR if _asks(serving) else guard.NO_KEYS
     return [
-        {"name": "PYTHONPATH", "value": guard.CODE_DIR},
+        {"name": "PYTHONPATH", "value": adapting.python_path(serving)},
         {"name": guard.KEYS_VARIABLE, "value": keys},
     ]
 

@@ -29,6 +29,7 @@ class Hub:
     token_secret: str = ""
     token_key: str = "token"  # noqa: S105 - the name of an entry, not a token
     token_optional: bool = True
+    adapter: bool = False
 
     @property
     def said(self) -> str:
@@ -38,17 +39,20 @@ class Hub:
     @property
     def identity(self) -> Object:
         """A mirror that lies must not provide the copy of somebody who asked Hugging Face."""
-        return {"repo": self.repo, **({"endpoint": self.endpoint} if self.endpoint else {})}
+        kind = {"adapter": True} if self.adapter else {}
+        where = {"endpoint": self.endpoint} if self.endpoint else {}
+        return {"repo": self.repo, **where, **kind}
 
     def look(self) -> list[str]:
         """Arguments of the preflight."""
         revision = f"--revision={self.revision}"
-        return ["preflight", f"--repo={self.repo}", revision, *_PREFLIGHT_PATIENCE, *self._at()]
+        which = [f"--repo={self.repo}", revision, *_PREFLIGHT_PATIENCE]
+        return ["preflight", *which, *self._at(), *_kind(self.adapter)]
 
     def bring(self, destination: str, commit: str) -> list[str]:
         """Arguments of the fetch."""
         which = [f"--repo={self.repo}", f"--commit={commit}"]
-        return ["fetch", *which, f"--dest={destination}", *self._at()]
+        return ["fetch", *which, f"--dest={destination}", *self._at(), *_kind(self.adapter)]
 
     def env(self) -> list[Object]:
         """The token, by reference."""
@@ -114,7 +118,8 @@ class MetaUrl:
 class Placed:
     """Files on a claim of the user; `entry` is "" for a model outside the catalogue.
 
-    `converts` once the look has found Meta's files there: then they are written to our claim.
+    `converts` once the look has found Meta's files there: then they are written to our claim. An
+    adapter is always copied to ours.
     """
 
     claim: str
@@ -122,6 +127,7 @@ class Placed:
     entry: str = ""
     model: str = ""
     converts: bool = False
+    adapter: bool = False
 
     @property
     def said(self) -> str:
@@ -131,7 +137,8 @@ class Placed:
     @property
     def identity(self) -> Object:
         """Only what is converted gets a directory of ours."""
-        return {"claim": self.claim, "path": self.directory}
+        kind = {"adapter": True} if self.adapter else {}
+        return {"claim": self.claim, "path": self.directory, **kind}
 
     @property
     def place(self) -> str:
@@ -140,10 +147,13 @@ class Placed:
 
     def look(self) -> list[str]:
         """Arguments of the look."""
-        return ["inspect", self.place, *([f"--entry={self.entry}"] if self.entry else [])]
+        entry = [f"--entry={self.entry}"] if self.entry else []
+        return ["inspect", self.place, *entry, *_kind(self.adapter)]
 
     def bring(self, destination: str, _commit: str) -> list[str]:
         """Arguments of the reading, or of the conversion."""
+        if self.adapter:
+            return ["copy", self.place, destination]
         if self.converts:
             return ["convert", self.place, destination, f"--model={self.model}"]
         return ["adopt", self.place]
@@ -151,6 +161,10 @@ class Placed:
     def env(self) -> list[Object]:
         """Nobody is asked."""
         return []
+
+
+def _kind(adapter: bool) -> list[str]:
+    return ["--adapter"] if adapter else []
 
 
 Origin = Hub | MetaUrl | Placed

@@ -11,7 +11,15 @@ from collections.abc import Iterable
 
 from llama_operator.api import labels
 from llama_operator.api.quantity import format_bytes
-from llama_operator.render import env, flags, guarding, outward, probes, resources
+from llama_operator.render import (
+    adapting,
+    env,
+    flags,
+    guarding,
+    outward,
+    probes,
+    resources,
+)
 from llama_operator.render.inputs import Object, Serving
 from llama_operator.render.meta import child_labels, digest, unscraped
 
@@ -31,7 +39,7 @@ def template(serving: Serving) -> Object:
     user = serving.spec.pod_metadata
     own = {**child_labels(serving.owner, labels.SERVER), labels.VOLUME: _volume(serving)}
     meta: Object = {"labels": {**user.labels, **own, **unscraped(serving.spec)}}
-    meta["annotations"] = {**user.annotations, **guarding.carried()}
+    meta["annotations"] = {**user.annotations, **guarding.carried(), **adapting.carried(serving)}
     return {"metadata": meta, "spec": _pod_spec(serving)}
 
 
@@ -110,6 +118,7 @@ def _mounts(serving: Serving) -> list[Object]:
         {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108
         {"name": "cache", "mountPath": env.CACHE_DIR},
         *guarding.mounts(serving),
+        *adapting.mounts(serving),
         *outward.ca_mounts(serving.settings.ca_bundle),
     ]
 
@@ -123,6 +132,7 @@ def _volumes(serving: Serving) -> list[Object]:
         {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": shm}},
         {"name": "cache", "emptyDir": {}},
         *guarding.volumes(serving),
+        *adapting.volumes(serving),
         *outward.ca_volumes(serving.settings.ca_bundle),
     ]
 

@@ -19,7 +19,7 @@ from llama_operator.render.meta import digest, metadata, stamped
 # Fields that change no pod. Those of the weights are represented by the copy that is mounted.
 _RESTARTS_NOTHING = (
     *("replicas", "paused", "disruption", "source", "storage", "retention", "weightsRef"),
-    *("rollout", "autoscaling"),
+    *("rollout", "autoscaling", "adapters"),
 )
 
 
@@ -29,6 +29,8 @@ def inputs_of(spec: LlamaDeploymentSpec, weights: Copy) -> str:
     Defaults count as not written, so that a newer CRD with more of them changes nothing.
     """
     wished = {key: value for key, value in as_dict(spec).items() if key not in _RESTARTS_NOTHING}
+    if not spec.lora.enabled:
+        wished.pop("lora", None)
     endpoint = dict(wished.get("endpoint", {}))
     endpoint.pop("networkPolicy", None)
     mounted = {"claim": weights.claim, "path": weights.path}

@@ -245,12 +245,15 @@ class Api:
         tail_lines: int | None = 100,
         previous: bool = False,
         limit_bytes: int = LOG_LIMIT_BYTES,
+        since_seconds: int | None = None,
     ) -> str:
         """The last lines of a container's log; `previous` is the run before the last restart.
 
-        Without `tail_lines` the first `limit_bytes` of it.
+        Without `tail_lines` the first `limit_bytes` of it, or of what came in `since_seconds`.
         """
         query = {"limitBytes": str(limit_bytes)}
+        if since_seconds is not None:
+            query["sinceSeconds"] = str(since_seconds)
         if tail_lines is not None:
             query["tailLines"] = str(tail_lines)
         if container:

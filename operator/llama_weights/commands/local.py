@@ -11,10 +11,12 @@ import click
 from llama_weights.adopt import adopt, inspect
 from llama_weights.convert.convert import JOBS, Order, convert
 from llama_weights.copies import Copy, copies
+from llama_weights.fetch import Wish, fetch
 from llama_weights.meta_fetch import find_model
 from llama_weights.meter import Meter
 from llama_weights.retry import Patience, Policy
 from llama_weights.running import METRICS, PROGRESS, RESULT, published, run, watched
+from llama_weights.sources import folder
 from llama_weights.verify import verify
 from llama_weights.volume import size
 
@@ -78,11 +80,16 @@ def verify_command(
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--model", default="", metavar="ID", help="Id of the catalogue.")
 @click.option("--entry", default="", metavar="JSON", help="Entry of a catalogue.")
+@click.option("--adapter", is_flag=True, help="A LoRA adapter.")
 @RESULT
-def inspect_command(directory: Path, model: str, entry: str, result_file: Path | None) -> None:
+def inspect_command(
+    directory: Path, model: str, entry: str, adapter: bool, result_file: Path | None
+) -> None:
     """Say what files that somebody put there are, by a quick look; nothing is written."""
 
     def work(_patience: Patience) -> dict[str, Any]:
+        if adapter:
+            return folder.look(directory)
         known = find_model(model, entry) if model or entry else None
         return vars(inspect(directory, known))
 
@@ -104,6 +111,30 @@ def adopt_command(
         meter = Meter()
         with watched(meter, progress_object, metrics_port):
             return published(adopt(directory, digest, meter, patience.stop))
+
+    run(work, Policy(), result_file)
+
+
+@click.command("copy")
+@click.argument("source", type=click.Path(path_type=Path), metavar="SRC")
+@click.argument("destination", type=click.Path(path_type=Path), metavar="DEST")
+@PROGRESS
+@METRICS
+@RESULT
+def copy_command(
+    source: Path,
+    destination: Path,
+    progress_object: str,
+    metrics_port: int,
+    result_file: Path | None,
+) -> None:
+    """Copy the LoRA adapter in SRC into DEST, verified, its manifest last."""
+
+    def work(patience: Patience) -> dict[str, Any]:
+        meter = Meter()
+        with watched(meter, progress_object, metrics_port):
+            found = folder.Folder(source, patience.stop)
+            return published(fetch(Wish(destination.absolute(), 2), found, meter, patience))
 
     run(work, Policy(), result_file)
 

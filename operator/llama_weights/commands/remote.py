@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from llama_weights import adapter as adapters
 from llama_weights import meta_fetch
 from llama_weights.errors import UsageError
 from llama_weights.fetch import Wish, fetch
@@ -33,6 +34,7 @@ def _asking(function: F) -> F:
         click.option("--stall-timeout", default=30.0, show_default=True, help="Without a byte."),
         RESULT,
         click.option("--folder", default="", help="Meta: folder on the server."),
+        click.option("--adapter", is_flag=True, help="Hugging Face: a LoRA adapter."),
         click.option("--entry", default="", metavar="JSON", help="Meta: entry of a catalogue."),
         click.option("--model", default="", metavar="ID", help="Meta: id of the catalogue."),
         click.option("--endpoint", default="", help="Hub address; default HF_ENDPOINT."),
@@ -66,6 +68,7 @@ def preflight_command(
     stall_timeout: float,
     retries: int,
     rate_limit_wait: float,
+    adapter: bool,
 ) -> None:
     """Ask for access, commit, size and shape, without a volume.
 
@@ -80,6 +83,8 @@ def preflight_command(
             wish = MetaWish(find_model(model, entry), Path("/nowhere"), folder)
             return meta_fetch.preflight(wish, patience)
         client = _client(endpoint, patience, 1)
+        if adapter:
+            return adapters.look(client, check_repo(repo), check_revision(revision))
         return vars(preflight(client, check_repo(repo), check_revision(revision)))
 
     policy = Policy(retries, _LONGEST_BACKOFF, stall_timeout, rate_limit_wait=rate_limit_wait)
@@ -148,7 +153,8 @@ def _from_hub(dest: Path, meter: Meter, patience: Patience, **given: Any) -> Any
     if not is_commit(commit):
         raise UsageError(f"{commit[:80]!r} is not a full commit id", field="--commit")
     client = _client(given["endpoint"], patience, connections)
-    source = Checkpoint(client, check_repo(given["repo"]), commit)
+    chosen = (adapters.select, adapters.FORMAT) if given["adapter"] else ()
+    source = Checkpoint(client, check_repo(given["repo"]), commit, *chosen)
     wish = Wish(dest, connections, given["max_bytes_per_second"], given["lock_ttl"])
     return fetch(wish, source, meter, patience)
 

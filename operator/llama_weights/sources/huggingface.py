@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import defaultdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
@@ -26,6 +27,9 @@ from llama_weights.sources.client import Client, is_page, shorter
 from llama_weights.sources.refusals import REPO_FIELD, Asked, not_json, web_page
 
 _MOST_PAGES, _MOST_FILES = 200, 50_000
+# Of a server that sends no parts.
+_WHOLE_LIMIT = 1 << 30
+Chosen = Callable[[Sequence[RemoteFile]], list[RemoteFile]]
 _CONTENT_RANGE = re.compile(r"^bytes (\d+)-(\d+)/(\d+|\*)$")
 _SHA256, _SHA1 = re.compile(r"^[0-9a-f]{64}$"), re.compile(r"^[0-9a-f]{40}$")
 
@@ -46,8 +50,11 @@ class Checkpoint:
     format = "safetensors"
     largest_range = 32 << 20
 
-    def __init__(self, client: Client, repo: str, commit: str) -> None:
-        self._client = client
+    def __init__(
+        self, client: Client, repo: str, commit: str, chosen: Chosen = select, kind: str = ""
+    ) -> None:
+        self._client, self._chosen = client, chosen
+        self.format = kind or self.format
         self.repo, self.commit = repo, commit
         self._locations: dict[str, str] = {}
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
@@ -70,7 +77,7 @@ class Checkpoint:
 
     def wanted(self) -> list[RemoteFile]:
         """What vLLM needs of them. Raises FormatError, VerifyError (FilesMissing)."""
-        return select(self.files())
+        return self._chosen(self.files())
 
     def noted(self, state: Path) -> None:
         """A listing is cheap here, so nothing is kept of it."""
@@ -83,7 +90,7 @@ class Checkpoint:
                 f"{file.path} has {file.size} bytes, the limit is {limit}",
                 field=REPO_FIELD,
             )
-        return retrying(self._client.patience, lambda: self._read(file))
+        return retrying(self._client.patience, lambda: self._read(file, 0, file.size))
 
     def open(self, file: RemoteFile, start: int, end: int) -> Body:
         """Bytes [start, end), one attempt. Raises WeightsError, RangeIgnoredError."""
@@ -95,10 +102,19 @@ class Checkpoint:
             url = self._locations.get(file.path) or self._resolve_url(file)
             return self._open(url, file, start, end)
 
-    def _read(self, file: RemoteFile) -> bytes:
-        body = self.open(file, 0, file.size)
+    def part(self, file: RemoteFile, start: int, end: int) -> bytes:
+        """A small part of a file. Raises WeightsError."""
         try:
-            return body.read(file.size)
+            return retrying(self._client.patience, lambda: self._read(file, start, end))
+        except RangeIgnoredError:
+            return self.read(file, _WHOLE_LIMIT)[start:end]
+
+    def _read(self, file: RemoteFile, start: int, end: int) -> bytes:
+        body, data = self.open(file, start, end), b""
+        try:
+            while len(data) < end - start and (more := body.read(end - start - len(data))):
+                data += more
+            return data
         finally:
             body.close()
 

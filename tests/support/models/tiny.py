@@ -106,21 +106,22 @@ def _tokenizer_config() -> dict[str, Any]:
 
 def _tensors(random: Random) -> Iterator[tuple[str, tensorfile.Tensor]]:
     kv = HIDDEN // HEADS * KV_HEADS
-    yield "model.embed_tokens.weight", _noise(random, VOCABULARY, HIDDEN)
+    yield "model.embed_tokens.weight", noise(random, VOCABULARY, HIDDEN)
     for layer in range(LAYERS):
         prefix = f"model.layers.{layer}"
         yield f"{prefix}.input_layernorm.weight", _ones(HIDDEN)
         for name, rows in (("q", HIDDEN), ("k", kv), ("v", kv), ("o", HIDDEN)):
-            yield f"{prefix}.self_attn.{name}_proj.weight", _noise(random, rows, HIDDEN)
+            yield f"{prefix}.self_attn.{name}_proj.weight", noise(random, rows, HIDDEN)
         yield f"{prefix}.post_attention_layernorm.weight", _ones(HIDDEN)
         for name in ("gate", "up"):
-            yield f"{prefix}.mlp.{name}_proj.weight", _noise(random, INTERMEDIATE, HIDDEN)
-        yield f"{prefix}.mlp.down_proj.weight", _noise(random, HIDDEN, INTERMEDIATE)
+            yield f"{prefix}.mlp.{name}_proj.weight", noise(random, INTERMEDIATE, HIDDEN)
+        yield f"{prefix}.mlp.down_proj.weight", noise(random, HIDDEN, INTERMEDIATE)
     yield "model.norm.weight", _ones(HIDDEN)
-    yield "lm_head.weight", _noise(random, VOCABULARY, HIDDEN)
+    yield "lm_head.weight", noise(random, VOCABULARY, HIDDEN)
 
 
-def _noise(random: Random, rows: int, columns: int) -> tensorfile.Tensor:
+def noise(random: Random, rows: int, columns: int) -> tensorfile.Tensor:
+    """A matrix of small random numbers."""
     values = [random.gauss(0.0, SPREAD) for _ in range(rows * columns)]
     return tensorfile.Tensor((rows, columns), _bfloat16(values))
 

@@ -113,3 +113,42 @@ def test_a_pod_that_still_runs_says_nothing() -> None:
         )
         is None
     )
+
+
+ADAPTER: dict[str, Any] = {
+    "rank": 8,
+    "base": "o/base",
+    "layers": 2,
+    "modules": [{"name": "q_proj", "inputs": 4, "outputs": 8}],
+}
+
+
+def test_an_adapter_is_taken_as_it_is() -> None:
+    found = results.parse(json.dumps({"ok": True, "adapter": ADAPTER}), "Accessible")
+    assert found.values == {"adapter": ADAPTER}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rank": -1},
+        {"rank": "8"},
+        {"layers": None},
+        {"modules": []},
+        {"modules": [{"name": "q_proj", "inputs": 4}]},
+        {"modules": [{"name": "q proj!", "inputs": 4, "outputs": 8}]},
+        {"modules": ADAPTER["modules"] * 17},
+        {"modules": "q_proj"},
+    ],
+)
+def test_an_adapter_out_of_form_is_a_failure(change: dict[str, Any]) -> None:
+    text = json.dumps({"ok": True, "adapter": {**ADAPTER, **change}})
+    found = results.parse(text, "Accessible", needed=("adapter",))
+    assert found.failure is not None
+    assert "bad adapter" in found.failure.message
+
+
+def test_the_name_of_a_base_is_printable_and_short() -> None:
+    said = {**ADAPTER, "base": "x\n" + "y" * 900}
+    found = results.parse(json.dumps({"ok": True, "adapter": said}), "Accessible")
+    assert found.values["adapter"]["base"] == "x" + "y" * 198
