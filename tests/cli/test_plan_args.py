@@ -48,8 +48,8 @@ def test_the_operator_plans_the_yaml_alike(llamactl: Run, args: tuple[object, ..
     spec = LlamaDeploymentSpec.model_validate(yaml.safe_load(result.stdout)["spec"])
     model = catalog.load().find(spec.model)
     assert model is not None
-    card = gpus.find(spec.gpu.product) if spec.gpu.product else None
-    asked = planning.request(spec, (model.shape, model.weights_bytes), card, 8)
+    offer = planning.Cards(gpus.find(spec.gpu.product), 8) if spec.gpu.product else None
+    asked = planning.request(spec, (model.shape, model.weights_bytes), offer)
     wanted, found = chosen(llamactl, *args), plan(asked).to_status()
     same = set(found) - {"reason"}
     assert {key: found[key] for key in same} == {key: wanted[key] for key in same}

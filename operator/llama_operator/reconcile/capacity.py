@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from llama_operator.api import labels
+from llama_operator.api.template import size_of
 from llama_operator.diagnose.template import stamp
 from llama_operator.reconcile.holders import NOTHING, Amounts, Holder, amounts, requests
 from llama_operator.reconcile.placement import eligible
@@ -38,22 +39,35 @@ def room(
     answer are not reckoned with: they give way before anything else does.
     """
     wanted = stamp(template)
-    lasting = [each for each in holders if not _gives_way(each, owner, wanted)]
+    ready = {_server(each) for each in holders if each.ready}
+    lasting = [each for each in holders if not _gives_way(each, owner, wanted, ready)]
     takers = _beside(eligible(nodes, template["spec"]), template, lasting, owner[0])
     held = _held(lasting)
     need = requests(template["spec"])
     left = [_left(node, held[node["metadata"]["name"]]) for node in takers]
     return Room(
-        servers=sum(_times(need, each) for each in left),
+        # The pods of a group ask for the same each.
+        servers=sum(_times(need, each) for each in left) // size_of(template),
         free=sum(max(0, int(each.get(resource, NOTHING))) for each in left),
         gpus=sum(int(_given(node).get(resource, NOTHING)) for node in takers),
         nodes=len(takers),
     )
 
 
-def _gives_way(holder: Holder, owner: tuple[str, str], wanted: str) -> bool:
+# A pod answers by itself, or for the whole group of one template that it is of.
+_Server = tuple[str, str, str, str]
+
+
+def _server(holder: Holder) -> _Server:
+    return holder.namespace, holder.server, holder.stamp, holder.group
+
+
+def _gives_way(
+    holder: Holder, owner: tuple[str, str], wanted: str, ready: Container[_Server]
+) -> bool:
     ours = (holder.namespace, holder.server) == owner
-    return ours and not holder.ready and holder.stamp != wanted
+    answers = holder.ready or bool(holder.group and _server(holder) in ready)
+    return ours and not answers and holder.stamp != wanted
 
 
 def _beside(

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 
 from llama_operator.api.conditions import Condition
 from llama_operator.api.reserved import reserved_args, reserved_env
+from llama_operator.api.template import GROUP_SET
 from llama_operator.planner.plan import Plan
-from llama_operator.reconcile import planning, reach, revisions, rollout, scaling, stalls
+from llama_operator.reconcile import groups, planning, reach, revisions, rollout, scaling, stalls
 from llama_operator.reconcile.actions import (
     LEFTOVER_RETRY_SECONDS,
     Action,
@@ -68,16 +69,20 @@ def decide(view: DeploymentView) -> Decision:
     blocked = _blocked(view)
     ready = judgement.plan is not None and condition.status == "True"
     course, desired = _desired(view, judgement, kept, name) if ready else (None, [])
-    if view.spec.paused or blocked:
+    missing = groups.problem(view, course) if course else None
+    if missing is not None:
+        # What serves already goes on; what is missing is watched, so its coming is seen.
+        desired, blocked = [], blocked or missing
+    if view.spec.paused or (blocked and blocked != missing):
         again = _poll_seconds(view) if blocked else None
         return Decision(judgement, condition, [], desired, blocked, again, name, course=course)
     stuck = stalls.find(view)
     actions = [*_make_key(view), *_make_weights(view, judgement), *(each.delete for each in stuck)]
-    if ready:
+    if ready and not missing:
         actions += scaling.rivals(view, desired)
         actions += [*converge(desired, view.children), *_spare(view, desired, name, course)]
     again = _soonest(_follow(view), course.again if course else None)
-    return Decision(judgement, condition, actions, desired, None, again, name, stuck, course)
+    return Decision(judgement, condition, actions, desired, missing, again, name, stuck, course)
 
 
 def _spare(
@@ -86,6 +91,7 @@ def _spare(
     kinds = ("PodDisruptionBudget", "NetworkPolicy")
     kept = rollout.needed(view, revision, course) if course else {revision}
     gone = [*prune(desired, view.children, kinds), *scaling.spare(view, desired)]
+    gone += rollout.leaves(view, course) if course else []
     # A NetworkPolicy of an activator is of both.
     return [*dict.fromkeys(gone), *revisions.spare(view, kept)]
 
@@ -125,7 +131,7 @@ def _running(view: DeploymentView) -> planning.Running:
     status, meta = view.raw.get("status", {}), view.raw["metadata"]
     return planning.Running(
         product=status.get("plan", {}).get("gpuProduct", ""),
-        served=("Deployment", view.owner.name) in view.children,
+        served=view.server is not None,
         unchanged=status.get("observedGeneration") == meta.get("generation"),
     )
 
@@ -208,4 +214,5 @@ def serving(view: DeploymentView, judgement: planning.Judgement) -> Serving:
         settings=view.world.settings,
         measured_speed=view.measured_speed,
         scaling=choice.scaling if choice else None,
+        grouped=(GROUP_SET, view.owner.name) in view.children,
     )

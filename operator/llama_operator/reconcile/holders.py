@@ -33,13 +33,15 @@ class Holder:
     server: str = ""
     stamp: str = ""
     volume: str = ""
+    # Whether it answers; of another rank of a group: never, since its first one is asked.
     ready: bool = False
+    group: str = ""
 
 
 def holder(pod: Object) -> Holder:
     """What a pod holds."""
     meta, own = pod["metadata"], pod["metadata"].get("labels", {})
-    serves = own.get(labels.COMPONENT) == labels.SERVER
+    serves = own.get(labels.COMPONENT) in (labels.SERVER, labels.WORKER)
     return Holder(
         node=pod["spec"].get("nodeName", ""),
         amounts=requests(pod["spec"]),
@@ -47,7 +49,8 @@ def holder(pod: Object) -> Holder:
         server=own.get(labels.DEPLOYMENT, "") if serves else "",
         stamp=stamp(pod) if serves else "",
         volume=own.get(labels.VOLUME, ""),
-        ready=answers(pod),
+        ready=answers(pod) and own.get(labels.COMPONENT) != labels.WORKER,
+        group=own.get(labels.GROUP_INDEX, ""),
     )
 
 
