@@ -24,7 +24,6 @@ from llama_operator.runtime.resource import Resource
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 Object = dict[str, Any]
 SECONDS = 120.0
-SLICES = Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice")
 
 
 def spec(nodes: int, **more: Any) -> Object:
@@ -107,20 +106,22 @@ async def _served_by_first_ranks(groups: Groups) -> None:
     counts = [status[name] for name in ("replicas", "readyReplicas", "updatedReplicas")]
     assert counts == [2, 2, 2]
     assert status["plan"]["nodes"] == 2
-    everything = await groups.stage.api.list(SLICES, NAMESPACE)
-    slices = [
-        each
-        for each in everything
-        if each["metadata"]["labels"]["kubernetes.io/service-name"] == NAME
-    ]
-    assert {end["targetRef"]["name"] for each in slices for end in each.get("endpoints") or ()} == {
-        "web-0",
-        "web-1",
-    }
+    service = await groups.stage.api.get(resources.SERVICES, NAMESPACE, NAME)
+    for selector in (service["spec"]["selector"], _parsed(status["selector"])):
+        assert _selected(groups, selector) == {"web-0", "web-1"}
     args = _of(groups, "web-1-1")["spec"]["containers"][0]
     env = {each["name"]: each.get("value") for each in args["env"]}
     assert (env["LWS_WORKER_INDEX"], env["LWS_LEADER_ADDRESS"]) == ("1", f"web-1.web-1.{NAMESPACE}")
     assert {"--headless", "--nnodes=2", "--node-rank=$(LWS_WORKER_INDEX)"} <= set(args["args"])
+
+
+def _parsed(selector: str) -> Object:
+    return dict(each.split("=", 1) for each in selector.split(","))
+
+
+def _selected(groups: Groups, selector: Object) -> set[str]:
+    found = (_of(groups, name)["metadata"] for name in groups.pods())
+    return {meta["name"] for meta in found if selector.items() <= meta["labels"].items()}
 
 
 def _of(groups: Groups, name: str) -> Object:
