@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from tests.bench.rollout import NAME, NAMESPACE, Stage
 from tests.support import builders, lws
-from tests.support.played_node import until
+from tests.support.played_node import answers, until
 from tests.support.ready_copy import COPY
 
 from llama_operator.reconcile import resources
@@ -138,7 +138,8 @@ async def _a_lost_rank_replaces_its_group(groups: Groups) -> None:
 
     def back() -> bool:
         now, ready = groups.pods(), groups.condition("Ready").get("status") == "True"
-        return set(now) == set(before) and now["web-0-1"] != before["web-0-1"] and ready
+        anew = set(now) == set(before) and now["web-0-1"] != before["web-0-1"]
+        return anew and ready and all(answers(_of(groups, name)) for name in now)
 
     await groups.comes("the group again", back)
     now = groups.pods()

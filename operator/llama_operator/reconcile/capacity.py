@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from llama_operator.api import labels
-from llama_operator.api.template import size_of
+from llama_operator.api.template import is_group, size_of
 from llama_operator.diagnose.template import stamp
 from llama_operator.reconcile.holders import NOTHING, Amounts, Holder, amounts, requests
 from llama_operator.reconcile.placement import eligible
@@ -39,8 +39,9 @@ def room(
     answer are not reckoned with: they give way before anything else does.
     """
     wanted = stamp(template)
-    ready = {_server(each) for each in holders if each.ready}
-    lasting = [each for each in holders if not _gives_way(each, owner, wanted, ready)]
+    # LeaderWorkerSet stops no group for being the one that does not answer.
+    alone = not is_group(template)
+    lasting = [each for each in holders if not (alone and _gives_way(each, owner, wanted))]
     takers = _beside(eligible(nodes, template["spec"]), template, lasting, owner[0])
     held = _held(lasting)
     need = requests(template["spec"])
@@ -54,20 +55,9 @@ def room(
     )
 
 
-# A pod answers by itself, or for the whole group of one template that it is of.
-_Server = tuple[str, str, str, str]
-
-
-def _server(holder: Holder) -> _Server:
-    return holder.namespace, holder.server, holder.stamp, holder.group
-
-
-def _gives_way(
-    holder: Holder, owner: tuple[str, str], wanted: str, ready: Container[_Server]
-) -> bool:
+def _gives_way(holder: Holder, owner: tuple[str, str], wanted: str) -> bool:
     ours = (holder.namespace, holder.server) == owner
-    answers = holder.ready or bool(holder.group and _server(holder) in ready)
-    return ours and not answers and holder.stamp != wanted
+    return ours and not holder.ready and not holder.group and holder.stamp != wanted
 
 
 def _beside(

@@ -33,8 +33,8 @@ class Holder:
     server: str = ""
     stamp: str = ""
     volume: str = ""
-    # Whether it answers; of another rank of a group: never, since its first one is asked.
     ready: bool = False
+    # Which of a LeaderWorkerSet's groups it is of; "" for none.
     group: str = ""
 
 
@@ -49,7 +49,7 @@ def holder(pod: Object) -> Holder:
         server=own.get(labels.DEPLOYMENT, "") if serves else "",
         stamp=stamp(pod) if serves else "",
         volume=own.get(labels.VOLUME, ""),
-        ready=answers(pod) and own.get(labels.COMPONENT) != labels.WORKER,
+        ready=answers(pod),
         group=own.get(labels.GROUP_INDEX, ""),
     )
 
