@@ -11,6 +11,8 @@ import base64
 import json
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +81,21 @@ def install(cluster: Cluster, directory: Path) -> None:
     ca = base64.b64encode(authority.ca.certificate.read_bytes()).decode()
     for webhook in _webhooks(f"https://{host}:{port}", ca):
         cluster.kubectl("apply", "--server-side", "-f", "-", input=json.dumps(webhook))
+
+
+@contextmanager
+def installed(cluster: Cluster, directory: Path) -> Iterator[None]:
+    """There for a while, in a cluster that others use as well."""
+    install(cluster, directory)
+    try:
+        yield
+    finally:
+        # The webhooks first: without their server no pod could be made.
+        names = [f"{each['kind']}/{each['metadata']['name']}" for each in _webhooks("", "")]
+        cluster.kubectl("delete", *names)
+        cluster.processes.stop([MANAGER])
+        cluster.processes.forget([MANAGER])
+        cluster.kubectl("delete", "crd", NAME)
 
 
 def _settings(host: str, port: int, health: int, certs: Path) -> Object:
