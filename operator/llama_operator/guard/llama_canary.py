@@ -14,8 +14,8 @@ import asyncio
 import json
 import logging
 import os
-import time
 from collections.abc import Awaitable, Callable
+from time import monotonic
 from typing import Any
 
 from prometheus_client import Counter, Gauge
@@ -42,7 +42,7 @@ class Canary:
 
     def __init__(self, app: App) -> None:
         self._app = app
-        self._busy, self._heard, self._why = 0, time.monotonic(), ""
+        self._busy, self._heard, self._why = 0, monotonic(), ""
         self._task: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,7 +75,7 @@ class Canary:
             self._judged("")
 
     def _look(self, scope: Scope) -> None:
-        waits = time.monotonic() - self._heard < EVERY_SECONDS
+        waits = monotonic() - self._heard < EVERY_SECONDS
         if self._busy or waits or (self._task and not self._task.done()):
             return
         self._task = asyncio.ensure_future(self._sing(scope))
@@ -100,7 +100,7 @@ class Canary:
         self._why = why
         FAILING.set(bool(why))
         if not why:
-            self._heard = time.monotonic()
+            self._heard = monotonic()
 
 
 async def _completion(app: App, scope: Scope) -> int:
