@@ -173,7 +173,7 @@ async def _one_node_and_back(groups: Groups) -> None:
     assert await groups.there(resources.GROUPS)
     assert not await groups.there(resources.SERVERS)
     assert groups.stage._status["rollout"]["strategy"] == "Surge"
-    assert len(groups.pods()) == 4
+    await groups.comes("only groups", lambda: len(groups.pods()) == 4)
 
 
 async def _deleted_in_the_middle(groups: Groups) -> None:
