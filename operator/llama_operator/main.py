@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from typing import Any
@@ -157,11 +156,12 @@ def run(**options: Any) -> None:
       llama-operator run --kubeconfig ~/.kube/config --no-leader-elect --log-format text
       llama-operator run --hf-endpoint https://hub.example.com
     """
+    from llama_operator import loop
     from llama_operator.process import serve
     from llama_operator.runtime.manager import LeadershipLost
 
     try:
-        asyncio.run(serve(_config(options)))
+        loop.run(serve(_config(options)))
     except LeadershipLost as lost:
         click.echo(f"llama-operator: {lost}", err=True)
         sys.exit(LOST_LEASE_EXIT)
@@ -224,10 +224,11 @@ def activator(**options: Any) -> None:
     Examples:
       llama-operator activator --namespace default --name web --kubeconfig ~/.kube/config
     """
+    from llama_operator import loop
     from llama_operator.activator.program import Options, serve
 
     try:
-        asyncio.run(serve(Options(**options)))
+        loop.run(serve(Options(**options)))
     except Exception as error:
         _end(error)
 

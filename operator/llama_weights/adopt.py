@@ -101,7 +101,23 @@ def _read(directory: Path, meter: Meter, stop: threading.Event) -> Manifest:
 
 def _chosen(directory: Path, names: list[str]) -> list[RemoteFile]:
     listed = [RemoteFile(each, (directory / each).stat().st_size, "sha256", "") for each in names]
-    return select(listed)
+    chosen = select(listed)
+    for file in chosen:
+        _check_place(directory, file.path)
+    return chosen
+
+
+def _check_place(directory: Path, name: str) -> None:
+    """Servers see the directory and nothing beside it, so a link that leaves it dangles there."""
+    target = (directory / name).resolve()
+    if not target.is_relative_to(directory.resolve()):
+        raise VerifyError(
+            "FilesMissing",
+            f"{name[:120]} is a link that leaves the directory, as in a cache of huggingface_hub; "
+            "servers mount the directory alone",
+            field=f"{FIELD}.path",
+            fix="Copy what the links lead to (`cp -rL FROM TO`) and name the copy",
+        )
 
 
 def _identity(directory: Path, files: list[RemoteFile]) -> str:

@@ -9,6 +9,8 @@ import base64
 import json
 import ssl
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -156,7 +158,7 @@ def _observed(stack: Stack) -> bool:
 
 
 def _traffic(stack: Stack) -> None:
-    """Ten seconds of the same question, from four at once."""
+    """Ten seconds of the same question, from four at once, and one request without a key."""
     key = api_key(stack.get("secret", f"{NAME}-api-key", NAMESPACE))
     until = time.monotonic() + 10
     with forwarded(stack.cluster.kubeconfig, f"svc/{NAME}", 8000, NAMESPACE) as port:
@@ -169,6 +171,8 @@ def _traffic(stack: Stack) -> None:
 
         with ThreadPoolExecutor(4) as callers:
             assert all(callers.map(talk, range(4)))
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/models", timeout=10)
 
 
 def _only_operators_are_shown_as_such(stack: Stack, sight: Sight) -> None:

@@ -7,9 +7,10 @@ dictionary (of zlib) of all that follow, which then take 0.6 KB and a twentieth 
 
 from __future__ import annotations
 
-import json
 import zlib
 from typing import Any
+
+import orjson
 
 from llama_operator.reconcile import mounts
 from llama_operator.runtime.compact import Compact
@@ -34,7 +35,7 @@ class Squeezer:
 
     def __call__(self, value: Any) -> Squeezed:
         """The value in fewer bytes; `restored` brings it back."""
-        text = json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+        text = orjson.dumps(value)
         if not self._pattern:
             self._pattern = text
             self._primed = zlib.compressobj(_LEVEL, zdict=text)
@@ -68,7 +69,7 @@ def unpacked(obj: Object) -> Object:
 def restored(squeezed: Squeezed) -> Any:
     """What was squeezed; raises zlib.error or ValueError for anything else."""
     data, pattern = squeezed
-    return json.loads(zlib.decompressobj(zdict=pattern).decompress(data))
+    return orjson.loads(zlib.decompressobj(zdict=pattern).decompress(data))
 
 
 def copies_of(obj: Object) -> list[str]:

@@ -8,11 +8,11 @@ and never an event. Decoding yields to the loop, because lease renewal lives on 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any
 
 import aiohttp
+import orjson
 
 from .errors import TransportError, from_status
 from .transport import Call, Transport
@@ -85,7 +85,7 @@ async def _paced(lines: list[bytes]) -> AsyncIterator[bytes]:
 
 def _event(line: bytes, path: str) -> dict[str, Any]:
     try:
-        event = json.loads(line)
+        event = orjson.loads(line)
         kind, obj = event["type"], event["object"]
     except (ValueError, KeyError, TypeError) as error:
         raise TransportError(f"watch {path}: torn event: {error}") from error

@@ -66,6 +66,24 @@ def test_the_digest_is_of_every_byte_and_tells_of_a_change(placed: Path) -> None
     assert changed.verdict == (1, "Verified", "ChecksumMismatch")
 
 
+def test_links_that_leave_the_directory_are_refused(placed: Path) -> None:
+    """As the cache of huggingface_hub has them; servers mount the directory alone."""
+    blobs = placed.parent / "blobs"
+    blobs.mkdir()
+    (placed / SHARDS[1]).rename(blobs / "d1")
+    (placed / SHARDS[1]).symlink_to("../blobs/d1")
+    for command in ("inspect", "adopt"):
+        refused = run(command, str(placed))
+        assert refused.verdict == (1, "Verified", "FilesMissing"), refused.output
+        assert "cp -rL" in refused.output
+
+
+def test_links_within_the_directory_are_files_like_others(placed: Path) -> None:
+    (placed / SHARDS[1]).rename(placed / "part")
+    (placed / SHARDS[1]).symlink_to("part")
+    assert run("adopt", str(placed)).code == 0
+
+
 def test_a_copy_of_our_own_is_held_against_its_manifest(tmp_path: Path) -> None:
     shards = metashards.split(metashards.noise(SIZES), SIZES.head_dim, 1)
     tokenizer = metashards.tiktoken(3840)

@@ -1,4 +1,4 @@
-"""Which series there are: of the operator and of Jobs as their code says, of vLLM as one showed."""
+"""Which series there are: of operator, guard and Jobs as their code says, of vLLM as one showed."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
 
 from llama_operator.reconcile.fleet import ColdStarts, FleetCollector
 from llama_operator.telemetry.metrics import Metrics
 from llama_weights import metrics as job_metrics
+from tests.support import guarding
 
 # `# HELP` and `# TYPE` of /metrics of vLLM 0.32.0.
 VLLM = Path(__file__).with_name("vllm-0.32.0-metrics.txt")
@@ -33,7 +35,7 @@ class _Nothing:
 @cache
 def everything() -> frozenset[str]:
     """All names that a Prometheus which scrapes them has."""
-    return frozenset(operator() | jobs() | vllm())
+    return frozenset(operator() | jobs() | vllm() | guard())
 
 
 def operator() -> set[str]:
@@ -49,6 +51,12 @@ def jobs() -> set[str]:
 def vllm() -> set[str]:
     """Names on the wire of vLLM's series."""
     return set(_wire(text_string_to_metric_families(VLLM.read_text())))
+
+
+def guard() -> set[str]:
+    """Names on the wire of the guard's series, which vLLM shows among its own."""
+    made = [each for each in vars(guarding.load()).values() if isinstance(each, MetricWrapperBase)]
+    return set(_wire(family for each in made for family in each.collect()))
 
 
 def _registry() -> CollectorRegistry:

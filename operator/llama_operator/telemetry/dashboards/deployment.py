@@ -1,4 +1,4 @@
-"""One deployment: plan against reality, requests, latency, cache, GPUs."""
+"""One deployment: plan against reality, requests, latency, cache, keys, GPUs."""
 
 from __future__ import annotations
 
@@ -181,6 +181,30 @@ _CACHE = Row(
     ),
 )
 
+_KEYS = Row(
+    "Keys",
+    (
+        lines(
+            "Requests a second, by key",
+            Query(rate("llama_guard_requests_total", "key"), "{{key}}"),
+            unit="reqps",
+            stacked=True,
+            text="The name of the key's entry in the Secret; empty with spec.auth.mode None.",
+        ),
+        lines(
+            "Tokens a second, by key",
+            Query(rate("llama_guard_tokens_total", "key, kind"), "{{key}} {{kind}}"),
+            text="As the answers told; streams tell with stream_options.include_usage.",
+        ),
+        lines(
+            "Requests refused a second",
+            Query(rate("llama_guard_refused_total", "reason"), "{{reason}}"),
+            unit="reqps",
+            stacked=True,
+        ),
+    ),
+)
+
 _GPUS = Row(
     "GPUs",
     tuple(
@@ -197,7 +221,7 @@ _GPUS = Row(
 DASHBOARD = Dashboard(
     uid="llama-deployment",
     title="Llama / Deployment",
-    text="One LlamaDeployment: plan against reality, requests, latency, cache, GPUs.",
+    text="One LlamaDeployment: plan against reality, requests, latency, cache, keys, GPUs.",
     variables=variables("llama_operator_deployment_state", multi=False),
-    rows=(_NOW, _PLAN, _REQUESTS, _LATENCY, _CACHE, _GPUS),
+    rows=(_NOW, _PLAN, _REQUESTS, _LATENCY, _CACHE, _KEYS, _GPUS),
 )
