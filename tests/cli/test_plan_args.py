@@ -29,6 +29,8 @@ ASKED = [
     ("llama-3.1-405b-instruct-fp8", "--gpu", "H100"),
     ("scout", "--gpu", "MI300X"),
     ("1b", "--device", "cpu", "--gpus", 2),
+    ("llama-3.1-405b-instruct-bf16-mp16", "--gpu", "H100", "--nodes", 2),
+    ("8b", "--gpu", "H100", "--nodes", 2, "--tensor-parallel", 8),
 ]
 
 
