@@ -49,6 +49,14 @@ SPECS: list[Object] = [
     {"storage": {"storageClassName": "nope"}},
     {"storage": {"size": "1Gi"}},
     {"engine": {"device": "cpu", "image": "x:0.32.0", "env": [{"name": "HOME", "value": "/h"}]}},
+    {"sizing": {"nodes": 2, "tensorParallel": 8}},
+    {"sizing": {"nodes": 2, "tensorParallel": 8}, "storage": {"accessModes": ["ReadWriteMany"]}},
+    {
+        "sizing": {"nodes": 4, "tensorParallel": 8},
+        "storage": {"accessModes": ["ReadWriteMany"]},
+        "replicas": 2,
+    },
+    {"storage": {"accessModes": ["ReadWriteMany"]}, "rollout": {"strategy": "Surge"}},
     {"rollout": {"strategy": "Swap"}, "podMetadata": {"labels": {"a": "b"}}},
     {"rollout": {"allowDowntime": False, "historyLimit": 0}, "podMetadata": {"labels": {"a": "c"}}},
     {"source": {"huggingFace": {"repo": "other/repo", "endpoint": "https://hub.example.com"}}},
@@ -107,7 +115,8 @@ def aged(draw: st.DrawFn) -> Simulation:
     """A world at any moment: some passes done, the spec edited since, children edited or gone."""
     simulation = Simulation(draw(memories()))
     simulation.holders = draw(st.sampled_from([None, ()]))
-    simulation.env = draw(st.sampled_from([world(), world(nodes=(gpu_node(),))]))
+    nodes = draw(st.sampled_from([world().nodes, (gpu_node(),)]))
+    simulation.env = world(nodes=nodes, lws=draw(st.sampled_from([("v1",), ("v1",), None])))
     for _ in range(draw(st.integers(0, 8))):
         move = draw(st.sampled_from(["serve", "fetch", "play", "edit", "lose", "bend"]))
         _MOVES[move](simulation, draw)

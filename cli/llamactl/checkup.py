@@ -18,7 +18,7 @@ from llamactl.api_errors import ApiError
 from llamactl.errors import sentence
 from llamactl.kube import Kube, Object
 from llamactl.reader import Reader
-from llamactl.resources import EVENTS, PODS, SERVERS, WEIGHTS
+from llamactl.resources import EVENTS, GROUPS, PODS, SERVERS, WEIGHTS
 
 # As the operator: replicas of one template mostly fail alike.
 PODS_AT_ONCE = 4
@@ -46,7 +46,10 @@ def read(kube: Kube, name: str) -> Checkup:
     reader = Reader(kube)
     deployment = kube.deployment(name)
     copy = str(view.path(deployment, "status", "weights", "name") or "")
-    servers = view.pod_selector(name, labels.SERVER)
+    # Of a server over several nodes all ranks count, and another object makes them.
+    grouped = int(view.path(deployment, "status", "plan", "nodes") or 1) > 1
+    both = f"{labels.DEPLOYMENT}={name},{labels.COMPONENT} in ({labels.SERVER},{labels.WORKER})"
+    servers = both if grouped else view.pod_selector(name, labels.SERVER)
     pods = reader.read(lambda: kube.list(PODS, selector=servers)) or []
     weights = reader.read(lambda: kube.find(WEIGHTS, copy)) if copy else None
     fetches = f"{labels.WEIGHTS}={copy}"
@@ -54,7 +57,7 @@ def read(kube: Kube, name: str) -> Checkup:
     events = warnings(reader, [deployment, weights, *pods, *(job_pods or ())])
     return Checkup(
         deployment,
-        reader.read(lambda: kube.find(SERVERS, name)),
+        reader.read(lambda: kube.find(GROUPS if grouped else SERVERS, name)),
         pods,
         weights,
         job_pods or (),

@@ -14,8 +14,6 @@ from llama_operator.planner.host import Host
 from llama_operator.planner.speed import Speed
 from llamactl.candidates import Answer, Candidate
 
-_NNODES_SINCE = (0, 12)
-
 
 def document(answer: Answer, delivery: Delivery | None, commit: str) -> dict[str, Any]:
     """The whole answer; without a `delivery` not even the model could be read."""
@@ -61,7 +59,7 @@ def arguments(found: Candidate) -> Iterator[str]:
 
     Of several nodes each needs --node-rank and --master-addr as well, which no plan knows.
     """
-    from llama_operator.render.flags import plan_args
+    from llama_operator.render.flags import NNODES_SINCE, plan_args
 
     plan, request = found.plan, found.request
     version = versions.parse(request.vllm_version)
@@ -70,7 +68,7 @@ def arguments(found: Candidate) -> Iterator[str]:
         yield "--enforce-eager"
     if plan.nodes > 1:
         ray = "--distributed-executor-backend=ray"
-        yield f"--nnodes={plan.nodes}" if version >= _NNODES_SINCE else ray
+        yield f"--nnodes={plan.nodes}" if version >= NNODES_SINCE else ray
     old = versions.engine_of(request.vllm_version).runner == "V0"
     if old and plan.max_num_batched_tokens < plan.max_model_len:
         # Before 0.8 a prompt had to fit in a batch unless this was said.

@@ -21,6 +21,7 @@ PINS = {
     "kv_cache_dtype": ("sizing", "kvCacheDtype"),
     "tensor_parallel": ("sizing", "tensorParallel"),
     "pipeline_parallel": ("sizing", "pipelineParallel"),
+    "nodes": ("sizing", "nodes"),
     "vllm_version": ("engine", "version"),
 }
 
@@ -37,6 +38,9 @@ def manifest(found: Source, chosen: Candidate, given: Mapping[str, Any]) -> dict
         spec["gpu"]["memory"] = given["gpu_memory"]
     if chosen.request.device != "cuda":
         spec["engine"] = {"device": chosen.request.device}
+    if chosen.plan.nodes > 1:
+        # The default is a claim that one node may mount.
+        spec["storage"] = {"accessModes": ["ReadWriteMany"]}
     if found.commit:
         # The commit that was planned: a branch may hold other weights when it is applied.
         spec["source"] = {"huggingFace": {"revision": found.commit}}
@@ -59,6 +63,8 @@ def manifest(found: Source, chosen: Candidate, given: Mapping[str, Any]) -> dict
 def _promise(sizing: dict[str, Any], chosen: Candidate, longest: int) -> None:
     """What the planner chose beyond what the operator would choose by itself."""
     plan, request = chosen.plan, chosen.request
+    if plan.nodes > 1:
+        sizing["nodes"] = plan.nodes
     if plan.max_model_len < longest:
         sizing["maxModelLen"] = plan.max_model_len
     if request.concurrency:

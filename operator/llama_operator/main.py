@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from typing import Any
 
 import click
 
-from llama_operator import __version__
+from llama_operator import __version__, option_values
 from llama_operator.activator.options import with_options
-from llama_operator.api.fields import ENDPOINT_PATTERN
-from llama_operator.api.v1alpha1_weights import CaBundle
 from llama_operator.config import Config
 from llama_operator.render.inputs import Settings
 
@@ -120,6 +117,18 @@ def main() -> None:
     show_default=True,
     help="Namespace of KEDA, which may ask activators.",
 )
+@click.option(
+    "--group-env",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Variable of servers over several nodes, such as NCCL_SOCKET_IFNAME=eth0. Repeatable.",
+)
+@click.option(
+    "--group-resource",
+    multiple=True,
+    metavar="NAME=COUNT",
+    help="Resource of each of their pods, such as rdma/ib=1. Repeatable.",
+)
 @click.option("--activator-image", default="", help="Image of activators: that of the operator.")
 @click.option("--models-file", default="", help="More models, in the catalogue's own form.")
 @click.option(
@@ -182,11 +191,13 @@ def _config(options: dict[str, Any]) -> Config:
         http_proxy=options["http_proxy"],
         https_proxy=options["https_proxy"],
         no_proxy=tuple(options["no_proxy"]),
-        ca_bundle=_bundle(options["ca_bundle"]),
+        ca_bundle=option_values.bundle(options["ca_bundle"]),
         image_registry=options["image_registry"].rstrip("/"),
-        otlp_endpoint=_otlp(options["otlp_endpoint"]),
+        otlp_endpoint=option_values.otlp(options["otlp_endpoint"]),
         prometheus_address=options["prometheus_address"].rstrip("/"),
         keda_namespace=options["keda_namespace"],
+        group_env=option_values.pairs(options["group_env"], "--group-env"),
+        group_resources=option_values.pairs(options["group_resource"], "--group-resource"),
         activator_image=options["activator_image"] or Settings.activator_image,
     )
     return Config(
@@ -202,25 +213,6 @@ def _config(options: dict[str, Any]) -> Config:
         models_file=options["models_file"],
         settings=settings,
     )
-
-
-def _bundle(text: str) -> CaBundle | None:
-    name, _, key = text.partition("/")
-    try:
-        return CaBundle(config_map_name=name, key=key or "ca.crt") if text else None
-    except ValueError:
-        raise click.BadParameter(
-            f"{text!r} is not CONFIGMAP or CONFIGMAP/KEY", param_hint="--ca-bundle"
-        ) from None
-
-
-def _otlp(text: str) -> str:
-    if not re.fullmatch(ENDPOINT_PATTERN, text):
-        raise click.BadParameter(
-            f"{text!r} is not http://HOST:PORT or http://HOST:PORT/PATH",
-            param_hint="--otlp-endpoint",
-        )
-    return text
 
 
 @main.command()

@@ -137,6 +137,9 @@ def watch(manager: Manager, caches: Caches, servers: Controller, weights: Contro
         manager.watch(
             caches.children[kind.kind], servers, deployment_of, predicate=scaling.judged_anew
         )
+    for kind in resources.GROUP_CHILDREN:
+        manager.watch(caches.children[kind.kind], servers, deployment_of)
+    manager.watch(caches.lws.informer, servers, lambda _: grouped(caches))
     manager.watch(caches.keda.informer, servers, lambda _: autoscaled(caches))
     manager.watch(caches.quotas, servers, lambda _: autoscaled(caches), predicate=scaling.limits)
     manager.watch(caches.pods, servers, labelled("LlamaDeployment"))
@@ -222,6 +225,15 @@ def autoscaled(caches: Caches) -> list[Key]:
         Key(raw["metadata"]["namespace"], raw["metadata"]["name"])
         for raw in caches.deployments.store.list()
         if raw["spec"].get("autoscaling") is not None
+    ]
+
+
+def grouped(caches: Caches) -> list[Key]:
+    """Deployments over several nodes: what makes their pods has come or gone."""
+    return [
+        Key(raw["metadata"]["namespace"], raw["metadata"]["name"])
+        for raw in caches.deployments.store.list()
+        if raw.get("status", {}).get("plan", {}).get("nodes", 1) > 1
     ]
 
 

@@ -43,6 +43,7 @@ WATCHED: Final[tuple[Right, ...]] = (
     ("events.k8s.io", ("events",), ("create", "patch")),
     ("autoscaling", ("horizontalpodautoscalers",), _OWN),
     ("keda.sh", ("scaledobjects",), _OWN),
+    ("leaderworkerset.x-k8s.io", ("leaderworkersets",), _OWN),
     # How many replicas an autoscaler may ask for.
     ("", ("resourcequotas",), _READ),
     # Not used by the operator: an activator's rights are a part of these.
@@ -52,7 +53,7 @@ WATCHED: Final[tuple[Right, ...]] = (
 CLUSTER: Final[tuple[Right, ...]] = (
     ("", ("nodes",), _READ),
     ("storage.k8s.io", ("storageclasses",), _READ),
-    # Whether KEDA is there, and of which version.
+    # Whether KEDA and LeaderWorkerSet are there, and of which versions.
     ("apiextensions.k8s.io", ("customresourcedefinitions",), _READ),
 )
 OWN_NAMESPACE: Final[tuple[Right, ...]] = (

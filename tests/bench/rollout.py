@@ -129,8 +129,8 @@ class Outcome:
 class Stage:
     """A control plane with a played node and the operator."""
 
-    def __init__(self, api: Api, node: PlayedNode) -> None:
-        self.api, self.node = api, node
+    def __init__(self, cluster: Cluster, api: Api, node: PlayedNode) -> None:
+        self.cluster, self.api, self.node = cluster, api, node
         self.deployments = Informer(api, resources.DEPLOYMENTS, namespace=NAMESPACE)
 
     @classmethod
@@ -145,7 +145,7 @@ class Stage:
                 await _prepare(api)
                 await asyncio.to_thread(stack.start_operator, "https://hub.invalid")
                 async with PlayedNode.running(api, 0) as node:
-                    stage = cls(api, node)
+                    stage = cls(cluster, api, node)
                     watching = asyncio.ensure_future(stage.deployments.run())
                     yield stage
                     watching.cancel()

@@ -95,6 +95,8 @@ def test_the_operator_gets_what_the_values_say() -> None:
             otlp_endpoint="http://collector.otel.svc:4318/v1/traces",
             prometheus_address="http://prom.prom.svc:9090",
             keda_namespace="scalers",
+            group_env=(("NCCL_IB_HCA", "mlx5"),),
+            group_resources=(("rdma/ib", "1"),),
             activator_image="mirror.example.com/hub/llm/op@sha256:" + "a" * 64,
         ),
     )

@@ -29,6 +29,8 @@ ASKED = [
     ("llama-3.1-405b-instruct-fp8", "--gpu", "H100"),
     ("scout", "--gpu", "MI300X"),
     ("1b", "--device", "cpu", "--gpus", 2),
+    ("llama-3.1-405b-instruct-bf16-mp16", "--gpu", "H100", "--nodes", 2),
+    ("8b", "--gpu", "H100", "--nodes", 2, "--tensor-parallel", 8),
 ]
 
 
@@ -48,8 +50,8 @@ def test_the_operator_plans_the_yaml_alike(llamactl: Run, args: tuple[object, ..
     spec = LlamaDeploymentSpec.model_validate(yaml.safe_load(result.stdout)["spec"])
     model = catalog.load().find(spec.model)
     assert model is not None
-    card = gpus.find(spec.gpu.product) if spec.gpu.product else None
-    asked = planning.request(spec, (model.shape, model.weights_bytes), card, 8)
+    offer = planning.Cards(gpus.find(spec.gpu.product), 8) if spec.gpu.product else None
+    asked = planning.request(spec, (model.shape, model.weights_bytes), offer)
     wanted, found = chosen(llamactl, *args), plan(asked).to_status()
     same = set(found) - {"reason"}
     assert {key: found[key] for key in same} == {key: wanted[key] for key in same}

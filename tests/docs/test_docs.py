@@ -250,10 +250,9 @@ def test_reasons_are_found_in_the_code() -> None:
     assert found["UnknownModel"] == {"Planned"}
     assert found["ChecksumMismatch"] == {"Verified"}
     assert {"ObjectNotOwned", "ContextTooLong", "RateLimited", "ClaimMissing"} <= set(found)
-    assert "RankLost" in conditions.DEPLOYMENT_REASONS["Degraded"]
-    assert (
-        "RankLost" not in found
-    )  # of a later version; it must not be documented as if it were set
+    assert "AdapterFailed" in conditions.DEPLOYMENT_REASONS["Degraded"]
+    # Of a later version; it must not be documented as if it were set.
+    assert "AdapterFailed" not in found
 
 
 def test_the_api_reference_is_as_generated() -> None:

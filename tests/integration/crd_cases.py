@@ -47,6 +47,7 @@ MODEL = "spec.model: a catalogue id (llamactl models) or org/repo"
 SOURCE = "spec.source: set one of huggingFace, meta, claim; remove the others"
 HTTPS = "spec.source.huggingFace.endpoint: a token is only sent over https"
 REF = "spec.weightsRef: names existing weights; remove spec.source, spec.storage, spec.retention"
+NODES = "spec.sizing.nodes: must divide tensorParallel x pipelineParallel"
 COUNT = "spec.gpu.count: must be tensorParallel x pipelineParallel; remove one of the three"
 ARGS = (
     "spec.engine.args: this flag is set by the operator or opens the server; "
@@ -162,6 +163,7 @@ RULES = [
         ADAPTER_HTTPS,
     ),
     Refusal("count", deployment(gpu={"count": 4}, sizing=SIZES), "spec.gpu.count", COUNT),
+    Refusal("nodes", deployment(sizing={**SIZES, "nodes": 3}), "spec.sizing.nodes", NODES),
     *(
         Refusal(
             f"env-{name}",

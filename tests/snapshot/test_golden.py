@@ -78,7 +78,7 @@ def rendered(path: Path) -> tuple[str, list[Object]]:
     copy = copy_of(raw)
     key = SecretView("key", True, frozenset({"default"}), frozenset({"uid-of-the-example"}))
     # No node, so that a plan hangs on the example alone.
-    env = world(nodes=())
+    env = world(nodes=(), lws=("v1",))
     decision = decide(deployment_view(raw, weights=copy, key=key, world=env))
     said = decision.judgement.condition
     owner = Owner("LlamaDeployment", "default", raw["metadata"]["name"], "uid-of-the-example")
@@ -92,11 +92,20 @@ def rendered(path: Path) -> tuple[str, list[Object]]:
     return f"{said.status} {said.reason}: {said.message}", [] if refused else made
 
 
+SOURCES = {
+    "llama_guard": guard.SOURCE,
+    "llama_canary": guard.CANARY_SOURCE,
+    "llama_adapters": adapters.SOURCE,
+}
+
+
 def as_text(said: str, objects: list[Object]) -> str:
     # Through JSON, so that shared parts are written out and not as YAML anchors. The guard's source
     # is a file of its own, and its hash is in the template's.
-    text = json.dumps(objects).replace(json.dumps(guard.SOURCE), '"<llama_guard.py>"')
-    plain = json.loads(text.replace(json.dumps(adapters.SOURCE), '"<llama_adapters.py>"'))
+    made = json.dumps(objects)
+    for name, text in SOURCES.items():
+        made = made.replace(json.dumps(text), f'"<{name}.py>"')
+    plain = json.loads(made)
     return f"# Planned: {said}\n" + yaml.safe_dump_all(plain, sort_keys=False, width=100)
 
 
@@ -116,7 +125,11 @@ def test_an_example_renders_as_committed(path: Path) -> None:
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_what_is_rendered_is_valid_for_the_typed_models(path: Path) -> None:
     for obj in rendered(path)[1]:
-        if obj["kind"] != "LlamaWeights":
+        if obj["kind"] == "LeaderWorkerSet":
+            parts = obj["spec"]["leaderWorkerTemplate"]
+            for name in ("leaderTemplate", "workerTemplate"):
+                client.V1PodTemplateSpec.model_validate(parts[name])
+        elif obj["kind"] != "LlamaWeights":
             MODELS[obj["kind"]].model_validate(obj)
 
 

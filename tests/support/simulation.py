@@ -21,6 +21,7 @@ from llama_operator.reconcile import (
     mounts,
     revisions,
     rollout,
+    sets,
     status,
     status_weights,
 )
@@ -90,6 +91,8 @@ class Simulation:
         spec = LlamaDeploymentSpec.model_validate(raw["spec"])
         children = index(_as_cached(self._children(raw)))
         lying = {mounts.of_weights(self.memory.objects["LlamaWeights", n]) for n in self.copies}
+        pods = [pod for pod in self.pods if "ownerReferences" not in pod["metadata"]]
+        pods += [pod for obj in children.values() for pod in _groups(obj)]
         followed, loaded = self._followers(children)
         view = DeploymentView(
             raw=raw,
@@ -101,7 +104,8 @@ class Simulation:
             weights=self.memory.objects.get(("LlamaWeights", weights_name(spec))),
             copies=frozenset(lying & revisions.places(children.values())),
             children=children,
-            pods=tuple(pod for pod in self.pods if "ownerReferences" not in pod["metadata"]),
+            pods=sets.firsts(pods),
+            ranks=sets.ranks(pods),
             key=self._key(spec),
         )
         return replace(view, holders=self.holders) if rollout.counts(view) else view
@@ -168,10 +172,10 @@ class Simulation:
         if found is None:
             return set(), set()
         spec = LlamaDeploymentSpec.model_validate(found["spec"])
-        server = self.memory.objects.get(("Deployment", self.name), {"metadata": {"namespace": ""}})
+        servers = sets.found(index(self._children(found)), self.name)
         names = {weights_name(spec), *copies.names(self.name, spec.adapters)}
         asks = raw["metadata"]["name"] in names
-        runs = mounts.of_weights(raw) in mounts.of_server(server)
+        runs = any(mounts.of_weights(raw) in mounts.of_server(each) for each in servers)
         return {self.name} if asks else set(), {self.name} if runs else set()
 
     @property
@@ -249,7 +253,35 @@ def _server(obj: Object) -> Object:
     return {"replicas": count, "readyReplicas": count, "updatedReplicas": count}
 
 
-_PLAYED = {"Job": _job, "PersistentVolumeClaim": _claim, "Deployment": _server}
+_PLAYED = {
+    "Job": _job,
+    "PersistentVolumeClaim": _claim,
+    "Deployment": _server,
+    "LeaderWorkerSet": _server,
+}
+
+
+def _groups(obj: Object) -> list[Object]:
+    """The pods of a LeaderWorkerSet that has been played, of its present template."""
+    if obj["kind"] != "LeaderWorkerSet" or "status" not in obj:
+        return []
+    parts = obj["spec"]["leaderWorkerTemplate"]
+    return [
+        _of_group(parts["leaderTemplate" if rank == 0 else "workerTemplate"], number, rank)
+        for number in range(obj["status"]["replicas"])
+        for rank in range(parts["size"])
+    ]
+
+
+def _of_group(template: Object, number: int, rank: int) -> Object:
+    meta = template["metadata"]
+    name = f"web-{number}" + (f"-{rank}" if rank else "")
+    own = {**meta["labels"], "leaderworkerset.sigs.k8s.io/group-index": str(number)}
+    ready = [{"type": "Ready", "status": "True"}]
+    return {
+        "metadata": {"name": name, "labels": own, "annotations": meta["annotations"]},
+        "status": {"phase": "Running", "conditions": ready},
+    }
 
 
 def _pod(job: Object) -> Object:

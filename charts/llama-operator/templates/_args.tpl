@@ -14,6 +14,12 @@ Arguments of `llama-operator run`, one a line; what has no value is left to the 
 --hf-token-secret={{ $v.weights.tokenSecret }}
 --activator-image={{ include "llama.image" (dict "root" . "image" $v.image) }}
 --keda-namespace={{ $v.autoscaling.kedaNamespace }}
+{{- range $name, $value := $v.severalNodes.env }}
+--group-env={{ $name }}={{ $value }}
+{{- end }}
+{{- range $name, $count := $v.severalNodes.resources }}
+--group-resource={{ $name }}={{ $count }}
+{{- end }}
 {{- with $v.autoscaling.prometheusAddress }}
 --prometheus-address={{ . }}
 {{- end }}

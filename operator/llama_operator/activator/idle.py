@@ -7,11 +7,13 @@ work, so that a server is never taken away for a number that is missing.
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 _SERIES = re.compile(
-    r"^vllm:(num_requests_running|num_requests_waiting|request_success_total)(?:\{[^}]*\})? (\S+)",
+    r"^(?:vllm:(num_requests_running|num_requests_waiting|request_success_total)"
+    r"|llama_canary_(running|requests_total))(?:\{[^}]*\})? (\S+)",
     re.MULTILINE,
 )
 
@@ -26,15 +28,14 @@ class Sample:
 
 def read(exposition: str) -> Sample | None:
     """The sample of a page of metrics; None where it is not one of vLLM."""
-    found = {"num_requests_running": 0.0, "num_requests_waiting": 0.0, "request_success_total": 0.0}
-    seen = set()
-    for name, value in _SERIES.findall(exposition):
-        seen.add(name)
-        found[name] += float(value)
-    if not {"num_requests_running", "num_requests_waiting"} <= seen:
+    found: dict[str, float] = defaultdict(float)
+    for ours, canarys, value in _SERIES.findall(exposition):
+        found[ours or canarys] += float(value)
+    if not {"num_requests_running", "num_requests_waiting"} <= set(found):
         return None
-    now = found["num_requests_running"] + found["num_requests_waiting"]
-    return Sample(now, found["request_success_total"])
+    # The canary of a server over several nodes sings when nobody else asks.
+    now = found["num_requests_running"] + found["num_requests_waiting"] - found["running"]
+    return Sample(max(0.0, now), found["request_success_total"] - found["requests_total"])
 
 
 class Idle:

@@ -16,6 +16,8 @@ COMPONENT: Final = "app.kubernetes.io/component"
 
 # Values of COMPONENT.
 SERVER: Final = "server"
+# A rank of a server over several nodes that takes no requests: the first one is its SERVER.
+WORKER: Final = "worker"
 PREFLIGHT: Final = "preflight"
 FETCH: Final = "fetch"
 VERIFY: Final = "verify"
@@ -38,6 +40,8 @@ INTENT_HASH: Final = "llamactl.dev/intent-hash"
 
 # Annotation of a server's pods: the source of the API key guard, which they mount.
 GUARD: Final = "llamactl.dev/guard"
+# And the source of the canary, in servers over several nodes.
+CANARY: Final = "llamactl.dev/canary"
 # On pods: when their keys were last changed, since a kubelet looks at a pod that changes at once.
 KEYS_CHANGED: Final = "llamactl.dev/keys-changed"
 # Annotation of a server's pods: the source of what loads LoRA adapters, which they mount.
@@ -48,6 +52,11 @@ ROLLOUT: Final = "llamactl.dev/rollout"
 
 # Annotation of a LlamaWeights: a time (RFC 3339) from which on its copy is to be read again, once.
 VERIFY_AT: Final = "llamactl.dev/verify-at"
+
+# Kueue's: the queue that a server waits in for its GPUs.
+QUEUE: Final = "kueue.x-k8s.io/queue-name"
+# LeaderWorkerSet's, on pods: the group that one is of.
+GROUP_INDEX: Final = "leaderworkerset.sigs.k8s.io/group-index"
 
 # Finalizer on a LlamaWeights that something still serves from.
 FINALIZER: Final = "llamactl.dev/in-use"

@@ -117,6 +117,13 @@ DEPLOYMENT: Final[tuple[Rule, ...]] = (
         ".gpu.count",
     ),
     Rule(
+        "spec.sizing",
+        "!(has(self.nodes) && has(self.tensorParallel) && has(self.pipelineParallel)) "
+        "|| (self.tensorParallel * self.pipelineParallel) % self.nodes == 0",
+        "spec.sizing.nodes: must divide tensorParallel x pipelineParallel",
+        ".nodes",
+    ),
+    Rule(
         "spec.engine.args[]",
         _flag_rule(),
         "spec.engine.args: this flag is set by the operator or opens the server; use the field "

@@ -117,6 +117,14 @@ class SizingSpec(Model):
         le=4096,
         json_schema_extra=INT32,
     )
+    nodes: int | None = Field(
+        default=None,
+        description="Nodes of one replica; must divide tensorParallel x pipelineParallel. More than "
+        "1 needs LeaderWorkerSet. Auto: the fewest that hold the model.",
+        ge=1,
+        le=1024,
+        json_schema_extra=INT32,
+    )
 
 
 class EngineSpec(Model):

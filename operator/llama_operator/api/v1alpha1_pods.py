@@ -93,6 +93,13 @@ class SchedulingSpec(Model):
         max_length=253,
         pattern=NAME_PATTERN,
     )
+    queue_name: str | None = Field(
+        default=None,
+        description="Queue of Kueue (a LocalQueue of this namespace) that servers wait in until all "
+        "their GPUs are free. Auto: none.",
+        max_length=63,
+        pattern=NAME_PATTERN,
+    )
 
 
 class PodMetadata(Model):

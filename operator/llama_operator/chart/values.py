@@ -128,6 +128,21 @@ class Autoscaling(Part):
     )
 
 
+class SeveralNodes(Part):
+    """Servers over several nodes, for which LeaderWorkerSet must be installed."""
+
+    env: Texts = Field(
+        default={},
+        description="Variables of their ranks, such as NCCL_SOCKET_IFNAME: eth0 or NCCL_IB_HCA: "
+        "mlx5. spec.engine.env goes before them. Without any NCCL finds its devices by itself.",
+    )
+    resources: Texts = Field(
+        default={},
+        description="Resources of each of their pods besides GPUs, as quoted numbers, such as rdma/ib. "
+        "They come from the device plugin that brings RDMA into pods.",
+    )
+
+
 class Crds(Part):
     """The custom resource definitions."""
 
@@ -220,6 +235,9 @@ class Values(Part):
     )
     autoscaling: Autoscaling = Field(
         default_factory=Autoscaling, description="What spec.autoscaling uses."
+    )
+    several_nodes: SeveralNodes = Field(
+        default_factory=SeveralNodes, description="What servers over several nodes get."
     )
     crds: Crds = Field(default_factory=Crds, description="The custom resource definitions.")
     rbac: Rbac = Field(default_factory=Rbac, description="The operator's rights.")

@@ -1,6 +1,6 @@
-"""The API key guard: a file that runs inside the engine, and how it gets there.
+"""The API key guard and the canary: files that run inside the engine, and how they get there.
 
-The operator never imports the file; it writes its text into the template of the pods, so that a
+The operator never imports them; it writes their text into the template of the pods, so that a
 newer operator changes the guard of no server that runs.
 """
 
@@ -11,6 +11,11 @@ from typing import Final
 
 MODULE: Final = "llama_guard"
 SOURCE: Final = Path(__file__).with_name(f"{MODULE}.py").read_text()
+
+# Beside it in servers over several nodes: what notices that a rank was lost.
+CANARY_MODULE: Final = "llama_canary"
+CANARY_SOURCE: Final = Path(__file__).with_name(f"{CANARY_MODULE}.py").read_text()
+CANARY_MIDDLEWARE: Final = f"{CANARY_MODULE}.Canary"
 
 # Of `vllm serve --middleware`.
 MIDDLEWARE: Final = f"{MODULE}.Guard"

@@ -11,7 +11,11 @@ from llama_operator.catalog.shape import Shape, kv_bytes_per_token
 from llama_operator.planner import lora
 from llama_operator.planner.checkpoint import known_bytes
 from llama_operator.planner.host import cpu_host
-from llama_operator.planner.layout import tensor_parallel_problem, valid_tensor_parallel
+from llama_operator.planner.layout import (
+    Layout,
+    tensor_parallel_problem,
+    valid_tensor_parallel,
+)
 from llama_operator.planner.precision import precision_of
 from llama_operator.planner.request import Request
 from llama_operator.planner.result import PerGpu, Plan
@@ -69,7 +73,7 @@ def plan_cpu(request: Request) -> Plan:
         kv_cache_bytes=kv_bytes,
         per_gpu=PerGpu(weights, kv_bytes, 0, 0, 0, 0),
         host=cpu_host(ranks // layout.nodes, ranks // layout.nodes * weights, ranks * kv_bytes),
-        reason="; ".join((_reason(ranks, kv_tokens, length), *changes)),
+        reason="; ".join((_reason(layout, kv_tokens, length), *changes)),
         changes=changes,
         kv_cache_dtype=request.kv_cache_dtype,
         enforce_eager=request.enforce_eager,
@@ -82,11 +86,10 @@ def _batch(request: Request) -> tuple[int, int]:
     return min(seqs, tokens) if request.max_num_seqs is None else seqs, tokens
 
 
-def _reason(ranks: int, kv_tokens: int, length: int) -> str:
-    noun = "rank" if ranks == 1 else "ranks"
+def _reason(layout: Layout, kv_tokens: int, length: int) -> str:
+    noun = "rank" if layout.gpus == 1 else "ranks"
     return (
-        f"tensor parallel {ranks} on {ranks} CPU {noun}: {kv_tokens:,} KV tokens "
-        f"for a context of {length:,}"
+        f"{layout} on {layout.gpus} CPU {noun}: {kv_tokens:,} KV tokens for a context of {length:,}"
     )
 
 

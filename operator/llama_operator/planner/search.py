@@ -64,7 +64,8 @@ def _stages(request: Request, size: int, largest: int) -> Iterator[int]:
 def _nodes(request: Request, size: int, stages: int) -> int:
     """Nodes that this cut is spread over; 0 where it cannot be."""
     if request.device == "cpu":
-        return request.nodes or 1
+        nodes = request.nodes or 1
+        return 0 if size * stages % nodes else nodes
     if request.nodes:
         return request.nodes if _spreads(request, size, stages, request.nodes) else 0
     least = -(-size * stages // request.gpus_per_node)

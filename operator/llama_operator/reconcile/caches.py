@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from llama_operator.api import labels
-from llama_operator.reconcile import mounts, packed, resources, revisions, specs
+from llama_operator.reconcile import mounts, packed, resources, revisions, sets, specs
 from llama_operator.reconcile.installed import Definition
 from llama_operator.render import adapters
 from llama_operator.render.weights import weights_name
@@ -65,12 +65,16 @@ class Caches:
             for resource in (*resources.SERVING_CHILDREN, *resources.WEIGHTS_CHILDREN)
         }
         self.keda = Definition(api, resources.SCALED_OBJECTS, hooks)
-        optional = {resources.SCALED_OBJECTS: self.keda.installed}
+        self.lws = Definition(api, resources.GROUPS, hooks)
+        optional = {
+            resources.SCALED_OBJECTS: self.keda.installed,
+            resources.GROUPS: self.lws.installed,
+        }
         self.children |= {
             resource.kind: Informer(
                 api, resource, installed=optional.get(resource), **_kept(resource), **ours
             )
-            for resource in resources.SCALING_CHILDREN
+            for resource in (*resources.SCALING_CHILDREN, *resources.GROUP_CHILDREN)
         }
         self.quotas = Informer(api, resources.QUOTAS, transform=slim_quota, **where)
         named: dict[str, IndexFn] = {"owner": _named_owner}
@@ -82,7 +86,8 @@ class Caches:
     def all(self) -> list[Informer]:
         """Every informer."""
         named = [self.deployments, self.weights, self.pods, self.nodes, self.classes]
-        return [*named, self.quotas, self.keda.informer, *self.children.values()]
+        definitions = [self.keda.informer, self.lws.informer]
+        return [*named, self.quotas, *definitions, *self.children.values()]
 
     def children_of(self, uid: str) -> list[Object]:
         """Cached children whose owner has this UID and that are not on their way out."""
@@ -106,7 +111,7 @@ class Caches:
 
     def runners_of(self, raw: Object) -> list[Object]:
         """Deployments whose servers mount this copy, whatever their spec asks for by now."""
-        return self._mounting(raw, "Deployment")
+        return self._mounting(raw, *sets.KINDS)
 
     def keepers_of(self, raw: Object) -> list[Object]:
         """Deployments that could go back to this copy by a revision that they keep."""
@@ -119,9 +124,10 @@ class Caches:
             copy for copy in copies if any(not _leaves(raw) for raw in store.by_index("copy", copy))
         )
 
-    def _mounting(self, raw: Object, kind: str) -> list[Object]:
+    def _mounting(self, raw: Object, *kinds: str) -> list[Object]:
         copy = mounts.of_weights(raw)
-        found = self.children[kind].store.by_index("copy", copy) if copy else []
+        caches = [self.children[kind] for kind in kinds] if copy else []
+        found = [each for cache in caches for each in cache.store.by_index("copy", copy)]
         uids = {uid for each in found for uid in _owner_uids(each)}
         mine = self.deployments.store.list(raw["metadata"]["namespace"]) if uids else []
         return [owner for owner in mine if owner["metadata"]["uid"] in uids]

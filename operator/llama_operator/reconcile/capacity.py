@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llama_operator.api import labels
+from llama_operator.api.template import is_group, size_of
 from llama_operator.diagnose.template import stamp
 from llama_operator.reconcile.holders import NOTHING, Amounts, Holder, amounts, requests
 from llama_operator.reconcile.placement import eligible
@@ -38,13 +39,16 @@ def room(
     answer are not reckoned with: they give way before anything else does.
     """
     wanted = stamp(template)
-    lasting = [each for each in holders if not _gives_way(each, owner, wanted)]
+    # LeaderWorkerSet stops no group for being the one that does not answer.
+    alone = not is_group(template)
+    lasting = [each for each in holders if not (alone and _gives_way(each, owner, wanted))]
     takers = _beside(eligible(nodes, template["spec"]), template, lasting, owner[0])
     held = _held(lasting)
     need = requests(template["spec"])
     left = [_left(node, held[node["metadata"]["name"]]) for node in takers]
     return Room(
-        servers=sum(_times(need, each) for each in left),
+        # The pods of a group ask for the same each.
+        servers=sum(_times(need, each) for each in left) // size_of(template),
         free=sum(max(0, int(each.get(resource, NOTHING))) for each in left),
         gpus=sum(int(_given(node).get(resource, NOTHING)) for node in takers),
         nodes=len(takers),
@@ -53,7 +57,7 @@ def room(
 
 def _gives_way(holder: Holder, owner: tuple[str, str], wanted: str) -> bool:
     ours = (holder.namespace, holder.server) == owner
-    return ours and not holder.ready and holder.stamp != wanted
+    return ours and not holder.ready and not holder.group and holder.stamp != wanted
 
 
 def _beside(

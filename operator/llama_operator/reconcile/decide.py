@@ -11,8 +11,18 @@ from dataclasses import dataclass, field, replace
 
 from llama_operator.api.conditions import Condition
 from llama_operator.api.reserved import reserved_args, reserved_env
+from llama_operator.api.template import GROUP_SET
 from llama_operator.planner.plan import Plan
-from llama_operator.reconcile import adapters, planning, reach, revisions, rollout, scaling, stalls
+from llama_operator.reconcile import (
+    adapters,
+    groups,
+    planning,
+    reach,
+    revisions,
+    rollout,
+    scaling,
+    stalls,
+)
 from llama_operator.reconcile.actions import (
     LEFTOVER_RETRY_SECONDS,
     Action,
@@ -71,7 +81,11 @@ def decide(view: DeploymentView) -> Decision:
     ready = judgement.plan is not None and condition.status == "True"
     course, desired = _desired(view, judgement, kept, name) if ready else (None, [])
     lora = adapters.decide(view, judgement.plan, course.template if course else None)
-    if view.spec.paused or blocked:
+    missing = groups.problem(view, course) if course else None
+    if missing is not None:
+        # What serves already goes on; what is missing is watched, so its coming is seen.
+        desired, blocked = [], blocked or missing
+    if view.spec.paused or (blocked and blocked != missing):
         again = _poll_seconds(view) if blocked else None
         return Decision(
             judgement,
@@ -86,13 +100,13 @@ def decide(view: DeploymentView) -> Decision:
         )
     stuck = stalls.find(view)
     actions = [*_make_key(view), *_make_weights(view, judgement), *(each.delete for each in stuck)]
-    if ready:
+    if ready and not missing:
         actions += scaling.rivals(view, desired)
         actions += [*lora.first, *converge(desired, view.children), *lora.then]
         actions += _spare(view, desired, name, course)
     again = _soonest(_follow(view), course.again if course else None, lora.again)
     return Decision(
-        judgement, condition, actions, desired, None, again, name, stuck, lora.rows, course
+        judgement, condition, actions, desired, missing, again, name, stuck, lora.rows, course
     )
 
 
@@ -102,6 +116,7 @@ def _spare(
     kinds = ("PodDisruptionBudget", "NetworkPolicy")
     kept = rollout.needed(view, revision, course) if course else {revision}
     gone = [*prune(desired, view.children, kinds), *scaling.spare(view, desired)]
+    gone += rollout.leaves(view, course) if course else []
     # A NetworkPolicy of an activator is of both.
     return [*dict.fromkeys(gone), *revisions.spare(view, kept)]
 
@@ -141,7 +156,7 @@ def _running(view: DeploymentView) -> planning.Running:
     status, meta = view.raw.get("status", {}), view.raw["metadata"]
     return planning.Running(
         product=status.get("plan", {}).get("gpuProduct", ""),
-        served=("Deployment", view.owner.name) in view.children,
+        served=view.server is not None,
         unchanged=status.get("observedGeneration") == meta.get("generation"),
     )
 
@@ -224,4 +239,5 @@ def serving(view: DeploymentView, judgement: planning.Judgement) -> Serving:
         settings=view.world.settings,
         measured_speed=view.measured_speed,
         scaling=choice.scaling if choice else None,
+        grouped=(GROUP_SET, view.owner.name) in view.children,
     )

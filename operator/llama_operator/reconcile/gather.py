@@ -18,6 +18,7 @@ from llama_operator.reconcile import (
     resources,
     revisions,
     rollout,
+    sets,
     specs,
 )
 from llama_operator.reconcile.adapter_logs import AdapterLogs
@@ -75,6 +76,7 @@ class Gatherer:
             now=self._clock.now(),
             keda=self._caches.keda.versions,
             quotas=tuple(self._caches.quotas.store.list()),
+            lws=self._caches.lws.versions,
         )
 
     async def deployment(self, raw: Object) -> DeploymentView:
@@ -88,7 +90,8 @@ class Gatherer:
         weights = self._caches.weights.store.get(namespace, weights_name(spec))
         pods = self._caches.pods_of("LlamaDeployment", namespace, name)
         children = index(self._caches.children_of(meta["uid"]))
-        current = of_template(pods, children.get(("Deployment", name)))
+        servers = sets.firsts(pods)
+        current = of_template(pods, next(iter(sets.found(children, name)), None))
         view = DeploymentView(
             raw=raw,
             spec=spec,
@@ -96,11 +99,12 @@ class Gatherer:
             weights=weights,
             copies=self._caches.present(revisions.places(children.values())),
             children=children,
-            pods=pods,
+            pods=servers,
+            ranks=sets.ranks(pods),
             logs=await self._logs.of(pods),
             events=await self._complaints.of(current),
-            starts=await self._starts.follow(pods),
-            told=await self._starts.told(current, _known(raw)),
+            starts=await self._starts.follow(servers),
+            told=await self._starts.told(sets.firsts(current), _known(raw)),
             key=await self._key(raw, spec),
             claim=await self._claim_of_copy(namespace, weights),
         )

@@ -34,12 +34,14 @@ class Holder:
     stamp: str = ""
     volume: str = ""
     ready: bool = False
+    # Which of a LeaderWorkerSet's groups it is of; "" for none.
+    group: str = ""
 
 
 def holder(pod: Object) -> Holder:
     """What a pod holds."""
     meta, own = pod["metadata"], pod["metadata"].get("labels", {})
-    serves = own.get(labels.COMPONENT) == labels.SERVER
+    serves = own.get(labels.COMPONENT) in (labels.SERVER, labels.WORKER)
     return Holder(
         node=pod["spec"].get("nodeName", ""),
         amounts=requests(pod["spec"]),
@@ -48,6 +50,7 @@ def holder(pod: Object) -> Holder:
         stamp=stamp(pod) if serves else "",
         volume=own.get(labels.VOLUME, ""),
         ready=answers(pod),
+        group=own.get(labels.GROUP_INDEX, ""),
     )
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from llama_operator.api.template import server_template
+
 Object = dict[str, Any]
 _VOLUME = "weights"
 
@@ -23,7 +25,7 @@ def of_weights(raw: Object) -> str:
 
 def of_server(server: Object) -> list[str]:
     """The copy that a server's pods mount, as an index value."""
-    pod = server.get("spec", {}).get("template", {}).get("spec", {})
+    pod = server_template(server).get("spec", {})
     claims = [
         volume["persistentVolumeClaim"]["claimName"]
         for volume in pod.get("volumes", ())

@@ -16,6 +16,7 @@ from llama_operator.catalog.catalog import Catalog, Model, Shape
 from llama_operator.planner import gpus, versions
 from llama_operator.planner.lora import Lora
 from llama_operator.planner.plan import Gpu, Plan, Request, plan
+from llama_operator.render.flags import NNODES_SINCE, version_tuple
 from llama_operator.render.outward import mirrored
 
 Object = dict[str, Any]
@@ -52,6 +53,8 @@ class Cards:
 
     gpu: Gpu
     per_node: int
+    # How many nodes have it; 0 where no label tells.
+    nodes: int = 0
 
 
 def judge(
@@ -68,6 +71,7 @@ def judge(
         if known is None:
             return Judgement(_unknown("The model's config.json has not been read yet"))
         chosen = _plan(spec, known, list(nodes), running)
+        _check_version(chosen, engine_version(spec))
     except PlanRefused as refused:
         status: Status = "Unknown" if refused.reason == "GPUUnknown" else "False"
         return Judgement(Condition("Planned", status, refused.reason, str(refused)), wanted=False)
@@ -76,6 +80,18 @@ def judge(
             Condition("Planned", "False", "InvalidParallelism", str(error)), wanted=False
         )
     return Judgement(Condition("Planned", "True", "Fits", chosen.reason), chosen)
+
+
+def _check_version(chosen: Plan, version: str) -> None:
+    if chosen.nodes > 1 and version_tuple(version) < NNODES_SINCE:
+        since = ".".join(map(str, NNODES_SINCE))
+        raise PlanRefused(
+            "InvalidParallelism",
+            f"the plan needs {chosen.nodes} nodes, and vLLM {version} spreads a server over nodes "
+            "with Ray alone, which is not run here",
+            field="spec.engine.version",
+            fix=f"Use {since} or newer, or larger GPUs",
+        )
 
 
 def _unknown(message: str) -> Condition:
@@ -136,11 +152,11 @@ def _plan(
     spec: LlamaDeploymentSpec, known: tuple[Shape, int], nodes: list[Object], running: Running
 ) -> Plan:
     if spec.engine.device == "cpu":
-        return plan(request(spec, known, None, 1))
+        return plan(request(spec, known, None))
     plans, refusals = [], []
     for offer in _offers(spec, nodes, running):
         try:
-            plans.append(plan(request(spec, known, offer.gpu, offer.per_node)))
+            plans.append(plan(request(spec, known, offer)))
         except PlanRefused as refused:
             refusals.append(refused)
     if not plans:
@@ -200,7 +216,7 @@ def _named(
 
 def _from_labels(product: str, group: list[Mapping[str, str]]) -> Cards:
     counts = [int(entry[_COUNT]) for entry in group if entry.get(_COUNT, "").isdigit()]
-    return Cards(gpus.find(product, _label_memory(group)), max(counts, default=8))
+    return Cards(gpus.find(product, _label_memory(group)), max(counts, default=8), len(group))
 
 
 def _label_memory(group: list[Mapping[str, str]]) -> int | None:
@@ -210,10 +226,11 @@ def _label_memory(group: list[Mapping[str, str]]) -> int | None:
     return int(values.most_common(1)[0][0]) * MIB if values else None
 
 
-def request(
-    spec: LlamaDeploymentSpec, known: tuple[Shape, int], gpu: Gpu | None, per_node: int
-) -> Request:
-    """A spec's pins as a request to the planner."""
+def request(spec: LlamaDeploymentSpec, known: tuple[Shape, int], offer: Cards | None) -> Request:
+    """A spec's pins as a request to the planner; `offer` is None on cpus.
+
+    Several nodes are planned without being asked for where one does not hold the model.
+    """
     shape, size = known
     sizing = spec.sizing
     return Request(
@@ -221,12 +238,14 @@ def request(
         shape=shape,
         weights_bytes=size,
         device=spec.engine.device,
-        gpu=gpu,
-        gpus_per_node=per_node,
+        gpu=offer.gpu if offer else None,
+        gpus_per_node=offer.per_node if offer else 1,
         gpu_count=spec.gpu.count,
         tensor_parallel=sizing.tensor_parallel,
         pipeline_parallel=sizing.pipeline_parallel,
-        nodes=1,
+        nodes=sizing.nodes,
+        # Nodes that are asked for may come yet.
+        most_nodes=(offer.nodes if offer and not sizing.nodes else 0) or None,
         max_model_len=sizing.max_model_len,
         max_num_seqs=sizing.max_num_seqs,
         max_num_batched_tokens=sizing.max_num_batched_tokens,

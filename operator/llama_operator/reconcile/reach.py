@@ -60,7 +60,14 @@ def one_node(view: DeploymentView) -> bool:
 def too_many(view: DeploymentView, plan: Plan) -> Condition | None:
     """`WeightsReady`, where the servers that are asked for cannot all mount the copy."""
     replicas = view.spec.replicas
-    if replicas < 2 or not one_node(view):
+    if not one_node(view):
+        return None
+    if plan.nodes > 1:
+        return _unusable(
+            f"spec.sizing.nodes: the plan is for {plan.nodes} nodes, and only one node may mount the "
+            f"claim of the weights; {_FIX}, or set spec.sizing.nodes to 1"
+        )
+    if replicas < 2:
         return None
     if modes(view) == (_ONE_POD,):
         return _unusable(

@@ -15,6 +15,7 @@ from llama_operator.reconcile import (
     decide,
     decide_weights,
     resources,
+    sets,
     status,
     status_weights,
     usage,
@@ -252,7 +253,7 @@ async def carried_out(api: Api, owner: Owner, actions: Iterable[Action]) -> Outc
 def _with_server(view: DeploymentView, made: list[Object]) -> DeploymentView:
     """The snapshot with the Deployment as it was just written: the status need not wait for the
     cache to tell of it, and is written once instead of twice."""
-    server = index(obj for obj in made if obj["kind"] == "Deployment")
+    server = index(obj for obj in made if obj["kind"] in sets.KINDS)
     return replace(view, children={**view.children, **server}) if server else view
 
 

@@ -20,7 +20,8 @@ class Record:
     """A strategy with its reason; `free` GPUs were counted when it was chosen, None: not counted.
 
     `last_good` is the revision to go back to; `rejected` the one that it was gone back from, and
-    `verdict` why, in a sentence.
+    `verdict` why, in a sentence. `turn` counts the changes between one node and several, `since` is
+    when the rollout was begun, where only we know.
     """
 
     strategy: str
@@ -30,6 +31,8 @@ class Record:
     last_good: str = ""
     rejected: str = ""
     verdict: str = ""
+    turn: int = 0
+    since: str = ""
 
     @property
     def how(self) -> Replacing:

@@ -54,7 +54,7 @@ def cause(view: DeploymentView, server: Object, kept: Record, name: str) -> Why 
     """Why the revision that is being rolled out is to be given up; None while it is not."""
     if proven(view, kept, name) or not kept.last_good or not view.spec.rollout.automatic_rollback:
         return None
-    found = servers.worst(view.pods, server, view.logs)
+    found = servers.worst((*view.pods, *view.ranks), server, view.logs)
     answering = any(map(answers, of_template(view.pods, server)))
     if found is not None and found.permanent and not answering:
         return found.reason, found.message

@@ -9,12 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from llama_operator.api.template import is_group, server_template
 from llama_operator.diagnose.template import of_template, stamp
 from llama_operator.planner.plan import Plan
-from llama_operator.reconcile import record, revisions, rollback, strategy
+from llama_operator.reconcile import record, revisions, rollback, sets, strategy
+from llama_operator.reconcile.actions import Action
 from llama_operator.reconcile.capacity import room
 from llama_operator.reconcile.copies import weights_condition
 from llama_operator.reconcile.holders import answers
+from llama_operator.reconcile.ownership import delete
 from llama_operator.reconcile.record import Record
 from llama_operator.reconcile.snapshot import DeploymentView, Object
 from llama_operator.reconcile.strategy import PENDING_SECONDS, Situation
@@ -49,7 +52,7 @@ class Course:
 
 def counts(view: DeploymentView) -> bool:
     """Whether a rollout is about to begin for which free GPUs must be counted."""
-    server, spec, name = _server(view), view.spec, revisions.name_of(view)
+    server, spec, name = view.server, view.spec, revisions.name_of(view)
     if server is None or not name or spec.paused or not spec.replicas:
         return False
     if spec.rollout.strategy != "Auto" or weights_condition(view).status != "True":
@@ -62,7 +65,7 @@ def counts(view: DeploymentView) -> bool:
 
 def course(view: DeploymentView, name: str, template: Object, gpus: int) -> Course:
     """What is due on the way to revision `name`, with its template and so many GPUs a server."""
-    server = _server(view)
+    server = view.server
     given_up = _given_up(view, server, name)
     if given_up is not None:
         return _back(view, given_up, template)
@@ -74,11 +77,21 @@ def course(view: DeploymentView, name: str, template: Object, gpus: int) -> Cour
     if _stamp(server) == stamp(template):
         return _under_way(view, server, name, Course(template, record.read(server)), gpus)
     now = _situation(view, template, gpus)
-    chosen = strategy.choose(now)
+    turns = is_group(template) != sets.is_group(server)
+    chosen = strategy.choose(strategy.all_at_once(now) if turns else now)
     if chosen is not None:
         good = rollback.last_good(view, server, record.read(server))
-        return Course(template, replace(chosen, last_good="" if good == name else good))
+        begun = replace(chosen, last_good="" if good == name else good)
+        return Course(template, _of_set(view, server, template, begun))
     return _waiting(view, server, now)
+
+
+def _of_set(view: DeploymentView, server: Object | None, template: Object, kept: Record) -> Record:
+    """A record as what makes pods of this template keeps it."""
+    turn = sets.turn(server) + (is_group(template) != sets.is_group(server))
+    # A Deployment knows by itself since when it makes no progress.
+    since = view.world.now.strftime("%Y-%m-%dT%H:%M:%SZ") if is_group(template) else ""
+    return replace(kept, turn=turn, since=since)
 
 
 def _given_up(view: DeploymentView, server: Object | None, name: str) -> Record | None:
@@ -90,9 +103,11 @@ def _given_up(view: DeploymentView, server: Object | None, name: str) -> Record 
 def _back(view: DeploymentView, kept: Record, otherwise: Object) -> Course:
     """At the last good revision, for as long as the spec asks for the one that was given up."""
     good = revisions.find(view, kept.last_good)
+    server = view.server
     if good is not None:
+        if server is not None and is_group(good.template) != sets.is_group(server):
+            kept = _of_set(view, server, good.template, kept)
         return Course(good.template, kept, good.plan, kept.verdict)
-    server = _server(view)
     present = dict(server["spec"]["template"]) if server else otherwise
     return Course(present, kept, refused=kept.verdict)
 
@@ -116,14 +131,24 @@ def _as_it_is(view: DeploymentView, server: Object) -> Course:
 
 def needed(view: DeploymentView, name: str, on: Course) -> set[str]:
     """Revisions that servers are of, and that they may have to go back to from `name`."""
-    server, kept = _server(view), on.record
+    server, kept = view.server, on.record
     present = revisions.of_stamp(view, _stamp(server)) if server else ""
     back = kept.last_good if kept and not rollback.proven(view, kept, name) else ""
-    return {name, present, back}
+    left = stamp(server_template(view.leaving))
+    return {name, present, back, revisions.of_stamp(view, left)}
 
 
-def _server(view: DeploymentView) -> Object | None:
-    return view.children.get(("Deployment", view.owner.name))
+def leaves(view: DeploymentView, on: Course) -> list[Action]:
+    """Deletion of what made pods before servers went from one node to several, or back.
+
+    After a surge only once the new servers are all there, else at once: its GPUs are needed.
+    """
+    old, server, kept = view.leaving, view.server, on.record
+    if old is None or server is None or is_group(on.template) != sets.is_group(server):
+        return []
+    surge = kept is not None and kept.strategy == "Surge" and not kept.rejected
+    there = int(server.get("status", {}).get("readyReplicas", 0))
+    return [delete(old)] if not surge or there >= view.spec.replicas else []
 
 
 def _stamp(server: Object) -> str:
@@ -181,7 +206,8 @@ def _under_way(
     now = _situation(view, template, gpus)
     asked = strategy.choose(now) if now.strategy not in ("Auto", kept.strategy) else None
     if asked is not None:
-        return Course(template, replace(asked, last_good=kept.last_good))
+        asked = replace(asked, last_good=kept.last_good, turn=kept.turn, since=kept.since)
+        return Course(template, asked)
     left = _patience(view, server, kept)
     if left is None or left > 0:
         return Course(template, kept, again=left)

@@ -12,6 +12,7 @@ from llama_operator.api.v1alpha1 import LlamaDeploymentSpec, LlamaWeightsSpec
 from llama_operator.catalog.catalog import Catalog
 from llama_operator.diagnose.events import Events
 from llama_operator.diagnose.startup import Told
+from llama_operator.reconcile import sets
 from llama_operator.reconcile.holders import Holder
 from llama_operator.render.inputs import Owner, Settings
 
@@ -54,6 +55,8 @@ class World:
     # Versions of keda.sh in which ScaledObjects are served; None: KEDA is not installed.
     keda: tuple[str, ...] | None = None
     quotas: tuple[Object, ...] = ()
+    # Versions of LeaderWorkerSet that are served; None: it is not installed.
+    lws: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,9 @@ class DeploymentView:
     # Of the places that kept revisions mount, those where a copy lies.
     copies: frozenset[str] = frozenset()
     children: Mapping[tuple[str, str], Object] = field(default_factory=dict)
+    # Pods that take requests, and the other ranks of those that are groups.
     pods: tuple[Object, ...] = ()
+    ranks: tuple[Object, ...] = ()
     # Who holds what of the nodes, where a rollout is about to begin and that may be known.
     holders: tuple[Holder, ...] | None = None
     # Of pods whose container ended, the end of its log, by the UID of the pod.
@@ -113,6 +118,19 @@ class DeploymentView:
     def owner(self) -> Owner:
         """The owner of the children."""
         return owner_of(self.raw)
+
+    @property
+    def server(self) -> Object | None:
+        """What makes the servers' pods, in the form of a Deployment; None while nothing does."""
+        there = sets.found(self.children, self.owner.name)
+        told = self.raw.get("status", {}).get("revision", {})
+        return sets.as_server(there[0], self.pods, told, self.world.now) if there else None
+
+    @property
+    def leaving(self) -> Object | None:
+        """What made the servers' pods before they went from one node to several, or back."""
+        there = sets.found(self.children, self.owner.name)
+        return there[1] if len(there) > 1 else None
 
     @property
     def measured_speed(self) -> float:

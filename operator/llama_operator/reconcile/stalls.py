@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from llama_operator.api.template import server_template, size_of
 from llama_operator.diagnose import startup
+from llama_operator.reconcile import sets
 from llama_operator.reconcile.actions import Delete
 from llama_operator.reconcile.snapshot import DeploymentView, Object
 from llama_operator.render.probes import read_speed
@@ -46,12 +48,18 @@ def find(view: DeploymentView) -> list[Stall]:
     found = []
     for pod in view.pods:
         start = view.starts.get(pod["metadata"].get("uid", ""))
-        if start is None or not start.phase:
+        if start is None or not start.phase or not _together(view, pod):
             continue
         limit = limit_seconds(view, start.phase)
         if start.silent_seconds >= limit:
             found.append(Stall(_removal(pod), _message(start.phase, limit)))
     return found
+
+
+def _together(view: DeploymentView, pod: Object) -> bool:
+    """Whether all of its group runs: a rank waits silently for one that has no node yet."""
+    size = size_of(server_template(view.server))
+    return size == 1 or sets.complete(pod, view.ranks, size)
 
 
 def limit_seconds(view: DeploymentView, phase: str) -> float:

@@ -9,7 +9,7 @@ from llama_operator.api.conditions import Condition, Status, find, merge
 from llama_operator.diagnose import servers
 from llama_operator.diagnose.pods import Cause
 from llama_operator.diagnose.words import same_but_for_numbers
-from llama_operator.reconcile import adapters, coldstart, revisions, scaling
+from llama_operator.reconcile import adapters, coldstart, groups, revisions, scaling
 from llama_operator.reconcile.actions import Failure
 from llama_operator.reconcile.decide import Decision
 from llama_operator.reconcile.ownership import changed
@@ -25,7 +25,7 @@ _OVER_BUDGET = "No replica became ready within its startup budget"
 
 def build(view: DeploymentView, decision: Decision, failure: Failure | None, now: str) -> Object:
     """The whole status; equal to the old one when nothing has changed."""
-    server = view.children.get(("Deployment", view.owner.name))
+    server = view.server
     generation = int(view.raw["metadata"].get("generation", 0))
     choice = _scaling(view, decision)
     missing = choice.missing if choice else None
@@ -119,7 +119,9 @@ def _conditions(
     failure: Failure | None,
     missing: tuple[str, str] | None,
 ) -> list[Condition]:
-    cause = _steady(view, servers.worst(view.pods, server, view.logs, view.events))
+    pods = (*view.pods, *view.ranks)
+    found = servers.worst(pods, server, view.logs, view.events)
+    cause = groups.told(view, server, _steady(view, found))
     degraded = _degraded(
         [*_problems(decision, server, failure, cause), *_others(view, decision, missing)]
     )
@@ -194,6 +196,8 @@ def _progressing(
         return _moves("False", "Paused", "spec.paused is true: nothing is changed")
     if server is None:
         text = "Servers are made when Planned and WeightsReady are True"
+        if decision.blocked:
+            text = "Servers are made when what Degraded tells of is there"
         return _moves("Unknown", "Starting", text)
     if not decision.desired:
         text = "Servers stay as they are until Planned and WeightsReady are True"
@@ -201,7 +205,7 @@ def _progressing(
     held_up = _held_up(decision.course)
     if held_up is not None:
         return held_up
-    if not _current(decision, server):
+    if not _current(view, decision, server):
         return _moves("True", "RollingOut", "Replicas are being replaced by this generation")
     stall = _stalled_before(view) if not decision.stalls else decision.stalls[0].message
     return _rollout(server, view.spec.replicas, cause, stall)
@@ -243,16 +247,14 @@ def _rollout(server: Object, wanted: int, cause: Cause | None, stall: str) -> Co
     return _moves("True", "RolloutComplete", f"All {wanted} replicas are of this generation")
 
 
-def _current(decision: Decision, server: Object) -> bool:
-    name = server["metadata"]["name"]
-    wanted = [
-        obj
-        for obj in decision.desired
-        if (obj["kind"], obj["metadata"]["name"]) == ("Deployment", name)
-    ]
+def _current(view: DeploymentView, decision: Decision, server: Object) -> bool:
+    """Whether what makes pods is as it is wanted, alone, and what it says is of that."""
+    key = server["kind"], server["metadata"]["name"]
+    wanted = [obj for obj in decision.desired if (obj["kind"], obj["metadata"]["name"]) == key]
     meta, live = server["metadata"], server.get("status", {})
     observed = live.get("observedGeneration") == meta.get("generation")
-    return observed and not any(changed(obj, server) for obj in wanted)
+    same = bool(wanted) and not any(changed(obj, view.children[key]) for obj in wanted)
+    return observed and same and view.leaving is None
 
 
 def _degraded(problems: list[tuple[str, str]]) -> Condition:

@@ -44,6 +44,16 @@ def choose(now: Situation) -> Record | None:
     return _surge(now, now.room) if now.room.servers else _without_room(now, now.room)
 
 
+def all_at_once(now: Situation) -> Situation:
+    """The same where all servers are made anew by something else, and count as one.
+
+    What replaces servers one by one is a Deployment, or a LeaderWorkerSet, each its own only.
+    """
+    count = max(1, now.replicas)
+    room = replace(now.room, servers=now.room.servers // count) if now.room else None
+    return replace(now, replicas=min(1, now.replicas), each=now.each * count, room=room)
+
+
 def _nothing_to_keep(now: Situation) -> Record:
     """A surge would keep old servers, and what they hold, until new ones answer: for nobody."""
     free = now.room.free if now.room else None

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from llama_operator.api import labels
-from llama_operator.render import pod, probes
+from llama_operator.render import group, probes
 from llama_operator.render.inputs import Object, Replacing, Serving
-from llama_operator.render.meta import metadata, selector, stamped
+from llama_operator.render.meta import selector
+
+# Beyond a start: until a node is there and the image is on it.
+SPARE_SECONDS = 600
 
 
-def deployment(serving: Serving, template: Object | None, how: Replacing) -> Object:
+def deployment(serving: Serving, template: Object, how: Replacing) -> Object:
     """A Deployment whose pods are replaced as the rollout says."""
-    template = template or stamped(pod.template(serving))
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": _metadata(serving, how),
+        "metadata": group.set_metadata(serving, how),
         "spec": {
             "replicas": serving.spec.replicas,
             "revisionHistoryLimit": 2,
-            "progressDeadlineSeconds": probes.allowed_seconds(template) + 600,
+            "progressDeadlineSeconds": probes.allowed_seconds(template) + SPARE_SECONDS,
             "selector": {"matchLabels": selector(serving.owner, labels.SERVER)},
             "strategy": {
                 "type": "RollingUpdate",
@@ -27,8 +29,3 @@ def deployment(serving: Serving, template: Object | None, how: Replacing) -> Obj
             "template": template,
         },
     }
-
-
-def _metadata(serving: Serving, how: Replacing) -> Object:
-    meta = metadata(serving.owner, serving.owner.name, labels.SERVER)
-    return {**meta, "annotations": {labels.ROLLOUT: how.record}} if how.record else meta

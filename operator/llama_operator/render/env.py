@@ -20,6 +20,8 @@ def server_env(serving: Serving) -> list[Object]:
     own += tracing.tracing_env(serving)
     if serving.spec.engine.device == "cpu":
         own += _cpu(serving)
+    if serving.plan.nodes > 1:
+        own += _group(serving)
     user = [as_dict(entry) for entry in serving.spec.engine.env]
     theirs = {entry["name"] for entry in user}
     kept = [entry for entry in own if entry["name"] not in theirs] + user
@@ -42,9 +44,17 @@ def _common() -> list[Object]:
     return [{"name": name, "value": value} for name, value in values.items()]
 
 
+def _group(serving: Serving) -> list[Object]:
+    """The address by which other ranks reach this one, and the operator's settings for NCCL."""
+    address = {"fieldRef": {"fieldPath": "status.podIP"}}
+    settings = [{"name": name, "value": value} for name, value in serving.settings.group_env]
+    return [{"name": "VLLM_HOST_IP", "valueFrom": address}, *settings]
+
+
 def _cpu(serving: Serving) -> list[Object]:
     # Ranks in one pod see one NUMA node: bound, they would refuse to start.
-    threads = max(1, serving.plan.host.cpu_millis // 1000 // serving.plan.gpus)
+    ranks = serving.plan.gpus // serving.plan.nodes
+    threads = max(1, serving.plan.host.cpu_millis // 1000 // ranks)
     values = {
         "VLLM_TARGET_DEVICE": "cpu",
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",

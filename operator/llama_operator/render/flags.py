@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from llama_operator.api.quantity import parse_duration
-from llama_operator.guard import MIDDLEWARE
+from llama_operator.guard import CANARY_MIDDLEWARE, MIDDLEWARE
 from llama_operator.render import adapting
 from llama_operator.render.tracing import tracing_args
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:  # llamactl renders the flags of a plan without the typed mode
 
 SHUTDOWN_TIMEOUT_SINCE = (0, 18)
 DISABLE_DOCS_SINCE = (0, 8)
+# Before, several nodes were joined by Ray alone.
+NNODES_SINCE = (0, 12)
+MASTER_PORT = 29501
 LOWEST_PORT = 1024
 DEFAULT_PORT = 8000
 
@@ -93,9 +96,38 @@ def server_args(serving: Serving, model_dir: str) -> list[str]:
     loading = adapting.args(serving)
     # The guard stands before all routes; a `--middleware` of the user's, which is refused, would
     # stand before the guard.
-    guard = f"--middleware={MIDDLEWARE}"
-    ours = [*_version_args(serving), *tracing_args(serving), *loading, guard]
-    return [*args, *ours, *spec.engine.args]
+    guards = [f"--middleware={each}" for each in _middlewares(serving)]
+    joined = [*tracing_args(serving), *loading, *_leader_args(serving), *guards]
+    return [*args, *_version_args(serving), *joined, *spec.engine.args]
+
+
+def _middlewares(serving: Serving) -> list[str]:
+    # The last one stands first.
+    return [CANARY_MIDDLEWARE, MIDDLEWARE] if serving.plan.nodes > 1 else [MIDDLEWARE]
+
+
+def _leader_args(serving: Serving) -> list[str]:
+    return group_args(serving.plan) if serving.plan.nodes > 1 else []
+
+
+def group_args(plan: Plan) -> list[str]:
+    """What joins the ranks of several nodes; LeaderWorkerSet sets the variables in each pod."""
+    return [
+        f"--nnodes={plan.nodes}",
+        "--node-rank=$(LWS_WORKER_INDEX)",
+        "--master-addr=$(LWS_LEADER_ADDRESS)",
+        f"--master-port={MASTER_PORT}",
+    ]
+
+
+def worker_args(serving: Serving, model_dir: str) -> list[str]:
+    """The arguments of a rank that takes no requests: it has no port, so nothing guards one."""
+    first = [each for each in server_args(serving, model_dir) if not _of_the_endpoint(each)]
+    return [first[0], "--headless", *first[1:]]
+
+
+def _of_the_endpoint(arg: str) -> bool:
+    return arg.startswith(("--host=", "--port=", "--middleware=", "--shutdown-timeout="))
 
 
 def _version_args(serving: Serving) -> list[str]:

@@ -45,5 +45,10 @@ def volumes(serving: Serving) -> list[Object]:
     return found
 
 
+def names(serving: Serving) -> set[str]:
+    """Names of both volumes."""
+    return {each["name"] for each in volumes(serving)}
+
+
 def _asks(serving: Serving) -> bool:
     return serving.spec.auth.mode == "APIKey"

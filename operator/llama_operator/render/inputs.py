@@ -46,6 +46,9 @@ class Settings:
     # What autoscalers read of servers, where KEDA is, and what holds requests while there are none.
     prometheus_address: str = ""
     keda_namespace: str = "keda"
+    # Of servers over several nodes: variables (NCCL's), and resources of the RDMA device.
+    group_env: tuple[tuple[str, str], ...] = ()
+    group_resources: tuple[tuple[str, str], ...] = ()
     activator_image: str = "llama-operator:0.1.0"
 
 
@@ -86,6 +89,8 @@ class Serving:
     settings: Settings = field(default_factory=Settings)
     # None without spec.autoscaling.
     scaling: Scaling | None = None
+    # Ranks over several nodes are still there, whatever the plan says.
+    grouped: bool = False
 
     @property
     def to_zero(self) -> bool:

@@ -5,11 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from llama_operator.api import labels
+from llama_operator.render import group
 from llama_operator.render.flags import container_port
 from llama_operator.render.inputs import Object, Serving
 from llama_operator.render.meta import metadata, selector
 
 _NAMESPACE_LABEL = "kubernetes.io/metadata.name"
+
+
+def objects(serving: Serving, *, grouped: bool) -> list[Object]:
+    """All of them, as far as they are wanted; `grouped`: some servers are of several pods."""
+    made = [service(serving)]
+    if serving.spec.endpoint.network_policy.enabled:
+        made.append(network_policy(serving, grouped=grouped))
+        made += [group.policy(serving)] if grouped else []
+    if serving.spec.replicas > 1:
+        made.append(disruption_budget(serving, grouped=grouped))
+    return made
 
 
 def service(serving: Serving) -> Object:
@@ -33,7 +45,7 @@ def service(serving: Serving) -> Object:
     }
 
 
-def network_policy(serving: Serving) -> Object:
+def network_policy(serving: Serving, *, grouped: bool = False) -> Object:
     """Lets in the own namespace, the operator and Prometheus, or whom the user names.
 
     The guard asks for a key whoever connects; health and metrics answer without one.
@@ -46,7 +58,10 @@ def network_policy(serving: Serving) -> Object:
         "spec": {
             "podSelector": {"matchLabels": selector(serving.owner, labels.SERVER)},
             "policyTypes": ["Ingress"],
-            "ingress": [{"from": [*peers(serving), *_activator(serving)], "ports": [port]}],
+            "ingress": [
+                {"from": [*peers(serving), *_activator(serving)], "ports": [port]},
+                *([group.from_members(serving)] if grouped else []),
+            ],
         },
     }
 
@@ -75,14 +90,18 @@ def from_namespaces(names: Iterable[str]) -> list[Object]:
     ]
 
 
-def disruption_budget(serving: Serving) -> Object:
-    """Keeps a drain from taking more than `spec.disruption.maxUnavailable` servers at once."""
+def disruption_budget(serving: Serving, *, grouped: bool = False) -> Object:
+    """Keeps a drain from taking more than `spec.disruption.maxUnavailable` servers at once.
+
+    Of a group any pod counts, for none of its pods can be missed.
+    """
+    one = {"matchLabels": selector(serving.owner, labels.SERVER)}
     return {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",
         "metadata": metadata(serving.owner, serving.owner.name, labels.SERVER),
         "spec": {
             "maxUnavailable": serving.spec.disruption.max_unavailable,
-            "selector": {"matchLabels": selector(serving.owner, labels.SERVER)},
+            "selector": group.members(serving) if grouped else one,
         },
     }

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from llama_operator.render import access, activator, claim, deployment, jobs, network, scalers
+from llama_operator.api.template import is_group
+from llama_operator.render import (
+    access,
+    activator,
+    claim,
+    deployment,
+    group,
+    jobs,
+    network,
+    revision,
+    scalers,
+)
 from llama_operator.render.inputs import Fetching, Object, Replacing, Serving
 from llama_operator.render.meta import stamped
 
@@ -18,15 +29,13 @@ def serving_objects(
 
     The Secret with the API key is not among them: its content is random (`render.secret`).
     """
-    objects = [network.service(serving)]
-    if serving.spec.endpoint.network_policy.enabled:
-        objects.append(network.network_policy(serving))
-    if serving.spec.replicas > 1:
-        objects.append(network.disruption_budget(serving))
-    server = deployment.deployment(serving, template, how)
-    objects.append(server)
+    template = template or revision.template(serving)
+    grouped = is_group(template)
+    objects = [*network.objects(serving, grouped=grouped or serving.grouped)]
+    make = group.group_set if grouped else deployment.deployment
+    objects.append(make(serving, template, how))
     if serving.to_zero:
-        objects += activator.objects(serving, server["spec"]["template"])
+        objects += activator.objects(serving, template)
     objects += scalers.scalers(serving)
     return [stamped(obj) for obj in objects]
 

@@ -36,8 +36,9 @@ def engine_resources(serving: Serving) -> Object:
 
 
 def _gpus(serving: Serving) -> dict[str, str]:
-    resource = gpu_resource(serving.spec)
-    return {resource: str(serving.plan.gpus // serving.plan.nodes)} if resource else {}
+    resource, plan = gpu_resource(serving.spec), serving.plan
+    fabric = dict(serving.settings.group_resources) if plan.nodes > 1 else {}
+    return {**fabric, resource: str(plan.gpus // plan.nodes)} if resource else fabric
 
 
 def tolerations(spec: LlamaDeploymentSpec) -> list[Object]:

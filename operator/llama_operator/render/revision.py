@@ -12,7 +12,7 @@ from typing import Any
 from llama_operator.api import labels
 from llama_operator.api.v1alpha1 import LlamaDeploymentSpec
 from llama_operator.api.wire import as_dict
-from llama_operator.render import pod
+from llama_operator.render import group, pod
 from llama_operator.render.inputs import Copy, Object, Serving
 from llama_operator.render.meta import digest, metadata, stamped
 
@@ -42,13 +42,18 @@ def revision_name(name: str, inputs: str) -> str:
     return f"{name}-{inputs}"
 
 
+def template(serving: Serving) -> Object:
+    """The template of the pods, or of a group of them, with its stamp."""
+    return group.template(serving) if serving.plan.nodes > 1 else stamped(pod.template(serving))
+
+
 def content(serving: Serving) -> Object:
     """What is kept: the plan, the image, and the template of the pods."""
     return {
         "image": serving.image,
         "vllmVersion": serving.vllm_version,
         "plan": serving.plan.to_data(),
-        "template": stamped(pod.template(serving)),
+        "template": template(serving),
     }
 
 

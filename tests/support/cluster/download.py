@@ -37,6 +37,8 @@ def fetch(tool: Tool) -> bytes:
         return _coredns(tool.version, arch)
     if tool.name == "helm":
         return _helm(tool.version, arch)
+    if tool.name == "lws-manager":
+        raise UnavailableError("LeaderWorkerSet has images only")
     url = f"https://dl.k8s.io/release/{tool.version}/bin/linux/{arch}/{tool.name}"
     return _checked(url, _get(f"{url}.sha256").decode())
 

@@ -11,6 +11,7 @@ PROJECT = PACKAGE.parents[2]
 GO_MODULE = PACKAGE / "go"
 DNS_MODULE = GO_MODULE / "coredns"
 HELM_MODULE = GO_MODULE / "helm"
+LWS_MODULE = GO_MODULE / "lws"
 
 
 def cache() -> Path:

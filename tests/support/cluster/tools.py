@@ -17,12 +17,13 @@ from pathlib import Path
 
 from . import versions
 from .errors import ClusterError
-from .paths import DNS_MODULE, GO_MODULE, HELM_MODULE, tool_cache
+from .paths import DNS_MODULE, GO_MODULE, HELM_MODULE, LWS_MODULE, tool_cache
 
 KUBERNETES = "k8s.io/kubernetes"
 ETCD = "go.etcd.io/etcd/server/v3"
 COREDNS = "github.com/coredns/coredns"
 HELM = "helm.sh/helm/v4"
+LWS = "sigs.k8s.io/lws"
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,9 @@ NODE = (
 )
 ALL = CONTROL_PLANE + NODE
 # The chart and its tests need it, a cluster does not; it takes three minutes to build.
-EXTRAS = (Tool("helm", f"{HELM}/cmd/helm", HELM, HELM_MODULE),)
+# LeaderWorkerSet is for servers over several nodes; two minutes.
+LWS_MANAGER = Tool("lws-manager", f"{LWS}/cmd", LWS, LWS_MODULE)
+EXTRAS = (Tool("helm", f"{HELM}/cmd/helm", HELM, HELM_MODULE), LWS_MANAGER)
 
 
 @dataclass(frozen=True)

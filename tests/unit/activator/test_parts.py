@@ -77,6 +77,19 @@ def test_a_page_of_vllm_is_read_and_no_other() -> None:
 BUSY, DONE = Sample(1, 0), Sample(0, 0)
 
 
+def test_what_the_canary_asks_for_is_no_work() -> None:
+    page = "\n".join(
+        [
+            'vllm:num_requests_running{engine="0"} 1.0',
+            'vllm:num_requests_waiting{engine="0"} 0.0',
+            'vllm:request_success_total{finished_reason="length"} 9.0',
+            "llama_canary_requests_total 7.0",
+            "llama_canary_running 1.0",
+        ]
+    )
+    assert read(page) == Sample(now=0, ended=2)
+
+
 def test_idle_is_counted_from_the_last_look_that_saw_work() -> None:
     idle = Idle()
     looks: list[tuple[dict[str, Sample | None], bool, float, float]] = [
