@@ -36,8 +36,10 @@ def manifest(found: Source, chosen: Candidate, given: Mapping[str, Any]) -> dict
         spec["gpu"]["product"] = chosen.plan.gpu_product
     if given["gpu_memory"]:
         spec["gpu"]["memory"] = given["gpu_memory"]
+    if chosen.request.engine != "vllm":
+        spec["engine"] = {"type": chosen.request.engine}
     if chosen.request.device != "cuda":
-        spec["engine"] = {"device": chosen.request.device}
+        spec.setdefault("engine", {})["device"] = chosen.request.device
     if chosen.plan.nodes > 1:
         # The default is a claim that one node may mount.
         spec["storage"] = {"accessModes": ["ReadWriteMany"]}

@@ -42,6 +42,8 @@ INTENT_HASH: Final = "llamactl.dev/intent-hash"
 GUARD: Final = "llamactl.dev/guard"
 # And the source of the canary, in servers over several nodes.
 CANARY: Final = "llamactl.dev/canary"
+# The same for what starts transformers' server.
+LAUNCHER: Final = "llamactl.dev/launcher"
 # On pods: when their keys were last changed, since a kubelet looks at a pod that changes at once.
 KEYS_CHANGED: Final = "llamactl.dev/keys-changed"
 # Annotation of a server's pods: the source of what loads LoRA adapters, which they mount.

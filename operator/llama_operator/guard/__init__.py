@@ -1,7 +1,7 @@
-"""The API key guard and the canary: files that run inside the engine, and how they get there.
+"""What runs inside of engines: API key guard, canary and launcher, and how they get there.
 
-The operator never imports them; it writes their text into the template of the pods, so that a
-newer operator changes the guard of no server that runs.
+The operator never imports these files; it writes their text into the template of the pods, so
+that a newer operator changes the guard of no server that runs.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ SOURCE: Final = Path(__file__).with_name(f"{MODULE}.py").read_text()
 CANARY_MODULE: Final = "llama_canary"
 CANARY_SOURCE: Final = Path(__file__).with_name(f"{CANARY_MODULE}.py").read_text()
 CANARY_MIDDLEWARE: Final = f"{CANARY_MODULE}.Canary"
+# Runs transformers' server behind the guard; only its pods carry it.
+LAUNCHER: Final = "llama_serve"
+LAUNCHER_SOURCE: Final = Path(__file__).with_name(f"{LAUNCHER}.py").read_text()
 
 # Of `vllm serve --middleware`.
 MIDDLEWARE: Final = f"{MODULE}.Guard"

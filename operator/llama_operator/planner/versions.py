@@ -20,6 +20,11 @@ _DEFAULT_IMAGES: Final = {
     "rocm": f"vllm/vllm-openai-rocm:v{DEFAULT_VLLM_VERSION}",
     "cpu": f"public.ecr.aws/q9t5s3a7/vllm-cpu-release-repo:v{DEFAULT_VLLM_VERSION}",
 }
+# The launcher sets parts of this server that other major versions lay out otherwise.
+DEFAULT_TRANSFORMERS_VERSION: Final = "5.19.0"
+_TRANSFORMERS_IMAGES: Final = {
+    "cuda": f"huggingface/transformers-pytorch-gpu:{DEFAULT_TRANSFORMERS_VERSION}",
+}
 _VERSION: Final = re.compile(r"v?(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?(?:[.+-]?[A-Za-z0-9.+-]*)?")
 _OLDEST: Final = (0, 2)
 # Architectures that came later than the oldest version that is planned for.
@@ -136,3 +141,18 @@ def default_image(device: str) -> str:
             fix=f"One of {', '.join(_DEFAULT_IMAGES)}",
         )
     return _DEFAULT_IMAGES[device]
+
+
+def transformers_image(device: str) -> str:
+    """The same for the engine transformers.
+
+    Raises PlanRefused (ModelNotServable) for the devices that nobody publishes one for.
+    """
+    if device not in _TRANSFORMERS_IMAGES:
+        raise PlanRefused(
+            "ModelNotServable",
+            f"there is no default image of transformers for {device}",
+            field="spec.engine.image",
+            fix="Name one with transformers[serving] and prometheus_client",
+        )
+    return _TRANSFORMERS_IMAGES[device]

@@ -66,6 +66,7 @@ def judge(
 ) -> Judgement:
     """The plan for a spec, or the reason why there is none (yet)."""
     try:
+        engine_image(spec)  # there is not one for every engine and device
         model = find_model(spec, catalog)
         known = known_shape(spec, model, weights)
         if known is None:
@@ -237,6 +238,7 @@ def request(spec: LlamaDeploymentSpec, known: tuple[Shape, int], offer: Cards | 
         model_name=spec.model,
         shape=shape,
         weights_bytes=size,
+        engine=spec.engine.type,
         device=spec.engine.device,
         gpu=offer.gpu if offer else None,
         gpus_per_node=offer.per_node if offer else 1,
@@ -267,11 +269,26 @@ def lora(spec: LlamaDeploymentSpec) -> Lora | None:
 
 
 def engine_version(spec: LlamaDeploymentSpec) -> str:
-    """The vLLM version that flags and figures are for."""
+    """The version of the server that flags and figures are for."""
     tagged = versions.version_of_image(spec.engine.image or "")
-    return spec.engine.version or tagged or versions.default_version(spec.engine.device)
+    return spec.engine.version or tagged or _default_version(spec)
+
+
+def _default_version(spec: LlamaDeploymentSpec) -> str:
+    if spec.engine.type == "transformers":
+        return versions.DEFAULT_TRANSFORMERS_VERSION
+    return versions.default_version(spec.engine.device)
 
 
 def engine_image(spec: LlamaDeploymentSpec, registry: str = "") -> str:
-    """The image to run: the user's as named, or the default of the device from the mirror."""
-    return spec.engine.image or mirrored(versions.default_image(spec.engine.device), registry)
+    """The image to run: the user's as named, or the default of the engine from the mirror.
+
+    Raises PlanRefused where there is no default.
+    """
+    return spec.engine.image or mirrored(_default_image(spec), registry)
+
+
+def _default_image(spec: LlamaDeploymentSpec) -> str:
+    if spec.engine.type == "transformers":
+        return versions.transformers_image(spec.engine.device)
+    return versions.default_image(spec.engine.device)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llama_operator.api.wire import as_dict
-from llama_operator.render import adapting, guarding, outward, tracing
+from llama_operator.render import adapting, guarding, outward, tracing, transformers
 from llama_operator.render.inputs import Object, Serving
 
 CACHE_DIR = "/cache"
@@ -15,11 +15,13 @@ def server_env(serving: Serving) -> list[Object]:
     A name stands once: server-side apply refuses a list of two entries with one key.
     """
     settings = serving.settings
-    own = [*_common(), *outward.proxy_env(settings)]
+    vllm = serving.spec.engine.type == "vllm"
+    own = _common() if vllm else transformers.variables(serving)
+    own += outward.proxy_env(settings)
     own += outward.ca_env(settings.ca_bundle, "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
-    own += tracing.tracing_env(serving)
-    if serving.spec.engine.device == "cpu":
-        own += _cpu(serving)
+    if vllm:
+        own += tracing.tracing_env(serving)
+        own += _cpu(serving) if serving.spec.engine.device == "cpu" else []
     if serving.plan.nodes > 1:
         own += _group(serving)
     user = [as_dict(entry) for entry in serving.spec.engine.env]

@@ -19,6 +19,7 @@ from llama_operator.render import (
     outward,
     probes,
     resources,
+    transformers,
 )
 from llama_operator.render.inputs import Object, Serving
 from llama_operator.render.meta import child_labels, digest, unscraped
@@ -39,7 +40,8 @@ def template(serving: Serving) -> Object:
     user = serving.spec.pod_metadata
     own = {**child_labels(serving.owner, labels.SERVER), labels.VOLUME: _volume(serving)}
     meta: Object = {"labels": {**user.labels, **own, **unscraped(serving.spec)}}
-    meta["annotations"] = {**user.annotations, **guarding.carried(), **adapting.carried(serving)}
+    carried = {**guarding.carried(serving), **adapting.carried(serving)}
+    meta["annotations"] = {**user.annotations, **carried}
     return {"metadata": meta, "spec": _pod_spec(serving)}
 
 
@@ -92,8 +94,7 @@ def _container(serving: Serving) -> Object:
     return {
         "name": CONTAINER,
         "image": serving.image,
-        "command": ["vllm", "serve"],
-        "args": flags.server_args(serving, model_dir(serving)),
+        **_program(serving),
         "env": env.server_env(serving),
         "ports": [{"name": "http", "containerPort": port, "protocol": "TCP"}],
         "resources": resources.engine_resources(serving),
@@ -104,6 +105,13 @@ def _container(serving: Serving) -> Object:
         "terminationMessagePolicy": "FallbackToLogsOnError",
         **probes.probes(serving),
     }
+
+
+def _program(serving: Serving) -> Object:
+    directory = model_dir(serving)
+    if serving.spec.engine.type == "transformers":
+        return transformers.program(serving, directory)
+    return {"command": ["vllm", "serve"], "args": flags.server_args(serving, directory)}
 
 
 def _mounts(serving: Serving) -> list[Object]:
