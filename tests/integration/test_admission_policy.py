@@ -43,6 +43,13 @@ def env(*secrets: str) -> Object:
     return {"engine": {"env": [{"name": "PLAIN", "value": "x"}, *variables]}}
 
 
+def adapter(**source: Object) -> Object:
+    """A spec with two LoRA adapters, of which the second is in question."""
+    first = {"huggingFace": {"repo": "org/first"}}
+    given = [{"name": "a", "source": first}, {"name": "b", "source": source}]
+    return {"lora": {"enabled": True}, "adapters": given}
+
+
 ALLOWED: list[tuple[str, Object]] = [
     ("LlamaDeployment", {}),
     ("LlamaDeployment", {"engine": {"image": "vllm/vllm-openai:v0.24.0"}}),
@@ -57,6 +64,8 @@ ALLOWED: list[tuple[str, Object]] = [
     ("LlamaWeights", {"source": {"huggingFace": {"tokenSecretRef": {"name": "hf-token"}}}}),
     ("LlamaDeployment", {"observability": {"otlpEndpoint": "http://otel.example.com:4317"}}),
     ("LlamaWeights", {"source": {"claim": {"name": "llama-nfs"}}}),
+    ("LlamaDeployment", adapter(huggingFace={"repo": "org/a", "endpoint": HUB})),
+    ("LlamaDeployment", adapter(claim={"name": "llama-nfs"})),
 ]
 REFUSED: list[tuple[str, Object, str]] = [
     ("LlamaDeployment", {"engine": {"image": "evil/vllm:v1"}}, "spec.engine.image: evil/vllm:v1"),
@@ -103,6 +112,21 @@ REFUSED: list[tuple[str, Object, str]] = [
         "LlamaDeployment",
         {"observability": {"otlpEndpoint": "http://otel.example.com:4318"}},
         "spec.observability.otlpEndpoint: http://otel.example.com:4318",
+    ),
+    (
+        "LlamaDeployment",
+        adapter(huggingFace={"repo": "org/a", "endpoint": f"{HUB}.evil.example"}),
+        f"spec.adapters[].source.huggingFace.endpoint: {HUB}.evil.example",
+    ),
+    (
+        "LlamaDeployment",
+        adapter(huggingFace={"repo": "org/a", "tokenSecretRef": {"name": "database"}}),
+        "spec.adapters[].source.huggingFace.tokenSecretRef.name: database",
+    ),
+    (
+        "LlamaDeployment",
+        adapter(claim={"name": "other"}),
+        "spec.adapters[].source.claim.name: other",
     ),
 ]
 
