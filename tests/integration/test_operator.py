@@ -458,6 +458,12 @@ def listed(stack: Stack) -> Object:
     return dict(json.loads(data["adapters.json"]))
 
 
+def removals(stack: Stack) -> list[Object]:
+    """The Jobs that remove the files of two adapters, once both are there."""
+    found = [job for job in stack.list("jobs") if "-unload-" in job["metadata"]["name"]]
+    return found if len(found) == 2 else []
+
+
 def want(stack: Stack, *repos: str) -> None:
     wanted = [
         {"name": repo.partition("/")[2], "source": {"huggingFace": {"repo": repo}}}
@@ -480,6 +486,7 @@ def test_adapters_come_and_go_and_the_server_stays(stack: Stack, kubelet: Kubele
     kubelet.end("app.kubernetes.io/component=preflight", high)
     said = reaches(stack, "Degraded", "AdapterFailed")["message"]
     assert said.startswith("spec.adapters[high]: its rank 64 is above spec.lora.maxRank 16")
+    kubelet.end("app.kubernetes.io/component=fetch", {**high, "digest": DIGEST})
     want(stack)
     wait_for(lambda: listed(stack) == {}, 20, "the list to be empty")
     reaches(stack, "Degraded", "Healthy")
@@ -488,9 +495,7 @@ def test_adapters_come_and_go_and_the_server_stays(stack: Stack, kubelet: Kubele
     assert stack.list(*copies)
     assert stack.get("deployment", "web")["metadata"]["generation"] == before
     stack.cluster.kubectl("scale", "llama/web", "--replicas=0")
-    [job] = wait_for(
-        lambda: [j for j in stack.list("jobs") if "-unload-" in j["metadata"]["name"]], 20, "a Job"
-    )
-    kubelet.end(f"batch.kubernetes.io/job-name={job['metadata']['name']}", {})
+    for job in wait_for(lambda: removals(stack), 20, "two Jobs"):
+        kubelet.end(f"batch.kubernetes.io/job-name={job['metadata']['name']}", {})
     wait_for(lambda: not stack.list(*copies), 20, "the copies to be gone")
     wait_for(lambda: not stack.list("jobs"), 20, "the Job to be gone")

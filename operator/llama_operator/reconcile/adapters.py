@@ -186,8 +186,12 @@ def _leaving(view: DeploymentView, plan: Plan) -> list[Action]:
 
 
 def _leave(view: DeploymentView, raw: Object, plan: Plan) -> list[Action]:
-    path = str(raw.get("status", {}).get("path", ""))
-    if not raw.get("status", {}).get("digest") or not _PLACE.match(path):
+    status = raw.get("status", {})
+    path, complete = str(status.get("path", "")), bool(status.get("digest"))
+    conditions = {entry["type"]: entry for entry in status.get("conditions", ())}
+    if path and not complete and not failed_for_good(conditions):
+        return []  # what a Job is about to publish would be left behind: first it ends
+    if not complete or not _PLACE.match(path):
         return [_delete(raw)]
     job = view.children.get(("Job", render.removal_name(view.owner, path)))
     if job is not None:
