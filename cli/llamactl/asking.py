@@ -30,7 +30,7 @@ USUAL_PER_NODE = 8
 OF_REQUEST = (
     "max_model_len", "max_num_seqs", "max_num_batched_tokens", "gpu_memory_utilization", "dtype",
     "quantization", "kv_cache_dtype", "tensor_parallel", "pipeline_parallel", "vllm_version",
-    "gpu_count", "nodes", "concurrency", "objective", "enforce_eager",
+    "gpu_count", "nodes", "concurrency", "objective", "enforce_eager", "engine",
 )  # fmt: skip
 # A planner's field and the option that sets it.
 SPEC_FIELDS = {
@@ -48,6 +48,9 @@ SPEC_FIELDS = {
     "spec.sizing.maxNumSeqs": "--max-num-seqs",
     "spec.sizing.maxNumBatchedTokens": "--max-num-batched-tokens",
     "spec.engine.version": "--vllm-version",
+    "spec.engine.type": "--engine",
+    "spec.engine.enforceEager": "--enforce-eager",
+    "spec.sizing.objective": "--objective",
     "spec.model": "MODEL",
 }
 _WORDS = {"tensorParallel": "--tensor-parallel", "pipelineParallel": "--pipeline-parallel"}

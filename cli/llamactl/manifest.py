@@ -22,6 +22,7 @@ URL_KEY = "url"  # the default of spec.source.meta.urlSecretRef.key
 FIELDS = {
     "gpus": ("gpu", "count"),
     "gpu": ("gpu", "product"),
+    "engine": ("engine", "type"),
     "device": ("engine", "device"),
     "image": ("engine", "image"),
     "replicas": ("replicas",),

@@ -29,6 +29,7 @@ def preview(resolved: Resolved, spec: Mapping[str, Any]) -> str:
     if card is None and not on_cpu:
         return ""
     more = {
+        "engine": engine.get("type"),
         "device": engine.get("device"),
         "gpu_count": gpu.get("count"),
         "enforce_eager": engine.get("enforceEager"),

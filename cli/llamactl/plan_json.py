@@ -41,7 +41,9 @@ def candidate(found: Candidate, delivery: Delivery, commit: str) -> dict[str, An
     status = plan.to_status() | {"reason": found.reason}
     value: dict[str, Any] = {"fits": found.fits, "replicas": found.replicas, **status}
     value["kvCacheDtype"] = plan.kv_cache_dtype
-    value["vllmVersion"] = request.vllm_version
+    value["engine"] = request.engine
+    if request.engine == "vllm":
+        value["vllmVersion"] = request.vllm_version
     value["fullContextRequests"] = round(plan.full_context_requests, 2)
     if found.speed is not None and found.speed.tokens_per_second:
         value["estimate"] = _estimate(found.speed)
@@ -57,13 +59,15 @@ def candidate(found: Candidate, delivery: Delivery, commit: str) -> dict[str, An
 
 
 def arguments(found: Candidate) -> Iterator[str]:
-    """Flags of `vllm serve` for this plan, of the version that it is made for.
+    """Flags of `vllm serve` for this plan, of the version that it is made for; else none.
 
     Of several nodes each needs --node-rank and --master-addr as well, which no plan knows.
     """
     from llama_operator.render.flags import plan_args
 
     plan, request = found.plan, found.request
+    if request.engine != "vllm":
+        return
     version = versions.parse(request.vllm_version)
     yield from plan_args(plan, request.device)
     if plan.enforce_eager:

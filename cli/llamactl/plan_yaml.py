@@ -35,8 +35,10 @@ def manifest(found: Source, chosen: Candidate, given: Mapping[str, Any]) -> dict
         spec["gpu"]["product"] = chosen.plan.gpu_product
     if given["gpu_memory"]:
         spec["gpu"]["memory"] = given["gpu_memory"]
+    if chosen.request.engine != "vllm":
+        spec["engine"] = {"type": chosen.request.engine}
     if chosen.request.device != "cuda":
-        spec["engine"] = {"device": chosen.request.device}
+        spec.setdefault("engine", {})["device"] = chosen.request.device
     if found.commit:
         # The commit that was planned: a branch may hold other weights when it is applied.
         spec["source"] = {"huggingFace": {"revision": found.commit}}

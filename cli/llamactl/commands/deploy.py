@@ -17,6 +17,7 @@ from llamactl.command import Command
         "llamactl deploy 70b --gpus 8",
         "llamactl deploy meta-llama/Llama-3.2-1B-Instruct --name tiny --device cpu",
         "llamactl deploy 8b --gpu NVIDIA-L4 --max-model-len 8192 --hf-token-file ~/hf-token",
+        "llamactl deploy 8b --engine transformers --max-model-len 8192",
         "llamactl deploy 8b --meta-url-file url.txt",
         "llamactl deploy 70b --set sizing.kvCacheDtype=fp8 --set 'engine.args=[--seed=1]'",
         "llamactl deploy 8b --dry-run=client > llama.yaml",
@@ -30,8 +31,11 @@ from llamactl.command import Command
 @click.option("--replicas", type=click.IntRange(0, 10000), help="Copies of the server. Default 1.")
 @click.option("--gpu", metavar="PRODUCT", help="GPU product, as nvidia.com/gpu.product says it.")
 @click.option("--device", type=click.Choice(["cuda", "rocm", "cpu"]), help="Default cuda.")
+@click.option(
+    "--engine", type=click.Choice(["vllm", "transformers"]), help="Server. Default vllm."
+)
 @click.option("--max-model-len", type=click.IntRange(1), help="Longest context in tokens.")
-@click.option("--image", help="Container image of vLLM.")
+@click.option("--image", help="Container image of the server.")
 @click.option("--runtime-class", metavar="NAME", help="RuntimeClass of the pods.")
 @click.option("--storage-class", metavar="NAME", help="StorageClass of the weights' volume.")
 @options.hf_token
@@ -48,7 +52,7 @@ from llamactl.command import Command
 @options.output("text", "json", "yaml", "name")
 @options.cluster
 def command(model: str, fmt: str, **given: Any) -> None:
-    """Serve MODEL: fetch its weights, plan its GPUs, start vLLM, make an endpoint.
+    """Serve MODEL: fetch its weights, plan its GPUs, start a server, make an endpoint.
 
     MODEL is a catalogue id (`llamactl models`), a short form such as 70b, or org/repo of
     Hugging Face. The same command again changes nothing and waits again.

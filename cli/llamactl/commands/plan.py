@@ -31,6 +31,11 @@ METHODS = ["none", "fp8", "awq", "gptq", "compressed-tensors"]
 @click.option("--gpus-per-node", type=click.IntRange(1, 1024), help="Default: 8.")
 @click.option("--from-cluster", is_flag=True, help="Plan for the GPUs that the nodes have.")
 @click.option("--device", type=click.Choice(["cuda", "rocm", "cpu"]), help="Default: the GPU's.")
+@click.option(
+    "--engine",
+    type=click.Choice(["vllm", "transformers"]),
+    help="Server to plan for. Default vllm.",
+)
 @click.option("--revision", help="Branch, tag or commit of a repository.")
 @click.option("--max-model-len", type=click.IntRange(1), help="Context in tokens.")
 @click.option("--concurrency", type=click.IntRange(1), help="Full contexts held at once.")

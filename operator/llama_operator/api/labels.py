@@ -34,6 +34,8 @@ INTENT_HASH: Final = "llamactl.dev/intent-hash"
 
 # Annotation of a server's pods: the source of the API key guard, which they mount.
 GUARD: Final = "llamactl.dev/guard"
+# The same for what starts transformers' server.
+LAUNCHER: Final = "llamactl.dev/launcher"
 # On pods: when their keys were last changed, since a kubelet looks at a pod that changes at once.
 KEYS_CHANGED: Final = "llamactl.dev/keys-changed"
 # Annotation of a Deployment: how its pods are replaced and why, written with the template that it

@@ -75,6 +75,19 @@ def _unchanged(field: str) -> str:
     )
 
 
+# What only vLLM has a meaning for.
+_ONLY_VLLM: Final = " || ".join(
+    (
+        "(has(self.engine.args) && self.engine.args.size() > 0)",
+        "self.engine.enforceEager",
+        "has(self.sizing.maxNumSeqs)",
+        "has(self.sizing.maxNumBatchedTokens)",
+        "has(self.sizing.gpuMemoryUtilization)",
+        "self.sizing.kvCacheDtype != 'auto'",
+        "(has(self.sizing.tensorParallel) && self.sizing.tensorParallel > 1)",
+    )
+)
+
 SHARED: Final[tuple[Rule, ...]] = (
     Rule(
         "",
@@ -137,6 +150,28 @@ DEPLOYMENT: Final[tuple[Rule, ...]] = (
         "spec.engine.env[].valueFrom",
         "has(self.secretKeyRef) != has(self.configMapKeyRef)",
         "spec.engine.env: valueFrom takes one of secretKeyRef, configMapKeyRef",
+    ),
+    Rule(
+        "spec",
+        f"self.engine.type != 'transformers' || !({_ONLY_VLLM})",
+        "spec.engine.type: transformers has no flags of vLLM and computes one request at a time on "
+        "whole layers; remove engine.args, engine.enforceEager, maxNumSeqs, maxNumBatchedTokens, "
+        "gpuMemoryUtilization, kvCacheDtype and tensorParallel above 1, or use vllm",
+        ".engine.type",
+    ),
+    Rule(
+        "spec",
+        "self.engine.type != 'transformers' || !has(self.autoscaling)",
+        "spec.autoscaling: its targets are metrics of vLLM, which transformers does not have; set "
+        "spec.replicas, or let an HPA of your own scale by processor or GPU load",
+        ".autoscaling",
+    ),
+    Rule(
+        "spec",
+        "self.engine.type != 'transformers' || !has(self.observability.otlpEndpoint) "
+        "|| self.observability.otlpEndpoint == ''",
+        "spec.observability.otlpEndpoint: transformers sends no traces; remove it, or use vllm",
+        ".observability.otlpEndpoint",
     ),
     Rule(
         "spec.autoscaling",

@@ -122,19 +122,26 @@ class SizingSpec(Model):
 class EngineSpec(Model):
     """The inference server."""
 
+    type: Literal["vllm", "transformers"] = Field(
+        default="vllm",
+        description=(
+            "Server: vllm, or transformers for what vLLM does not run (one request at a time, in 16 "
+            "bits, one node). Default vllm."
+        ),
+    )
     device: Literal["cuda", "rocm", "cpu"] = Field(
         default="cuda", description="Kind of accelerator: cuda, rocm or cpu. Default cuda."
     )
     image: str | None = Field(
         default=None,
-        description="Container image. Auto: the operator's default for the device.",
+        description="Container image. Auto: the operator's default for type and device.",
         max_length=512,
         pattern=r"^[^\s]*$",
     )
     version: str | None = Field(
         default=None,
         description=(
-            "vLLM version that the plan is made for. Auto: that of the image; needed with an own "
+            "Version of the server that the plan is made for. Auto: that of the image; needed with an own "
             "image without a version tag."
         ),
         max_length=32,

@@ -1,7 +1,7 @@
-"""The API key guard: a file that runs inside the engine, and how it gets there.
+"""What runs inside of engines: the API key guard and the launcher, and how they get there.
 
-The operator never imports the file; it writes its text into the template of the pods, so that a
-newer operator changes the guard of no server that runs.
+The operator never imports these files; it writes their text into the template of the pods, so
+that a newer operator changes the guard of no server that runs.
 """
 
 from __future__ import annotations
@@ -11,6 +11,10 @@ from typing import Final
 
 MODULE: Final = "llama_guard"
 SOURCE: Final = Path(__file__).with_name(f"{MODULE}.py").read_text()
+
+# Runs transformers' server behind the guard; only its pods carry it.
+LAUNCHER: Final = "llama_serve"
+LAUNCHER_SOURCE: Final = Path(__file__).with_name(f"{LAUNCHER}.py").read_text()
 
 # Of `vllm serve --middleware`.
 MIDDLEWARE: Final = f"{MODULE}.Guard"

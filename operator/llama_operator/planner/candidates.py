@@ -69,7 +69,7 @@ def _by_gpus(found: Iterator[Candidate] | list[Candidate]) -> list[Candidate]:
 
 
 def _chosen(request: Request) -> Candidate:
-    if request.device == "cpu":
+    if request.device == "cpu" or request.engine != "vllm":
         best = plan(request)
         return Candidate(plan=best, fits=True, reason=best.reason, request=request)
     check(request)
@@ -108,7 +108,7 @@ def _refused(request: Request, refused: PlanRefused) -> Iterator[Candidate]:
 
 def _settled(request: Request) -> list[Settled]:
     """Other counts that would do; with a pinned layout nothing but that, since pins are kept."""
-    if request.device == "cpu":
+    if request.device == "cpu" or request.engine != "vllm":
         return []
     pinned = request.tensor_parallel or request.pipeline_parallel
     try:

@@ -20,12 +20,27 @@ _WIDTH = 34
 def explain(request: Request) -> str:
     """The arithmetic of the plan for a request, line by line. Raises PlanRefused as plan does."""
     check(request)
+    if request.engine == "transformers":
+        return _explain_transformers(request)
     if request.device == "cpu":
         return _explain_cpu(request)
     subject = subject_of(request)
     chosen = choose(request, subject)
     parts = [*_lines(request, subject.engine, chosen), "", *speed_lines(request, chosen)]
     return "\n".join(parts)
+
+
+def _explain_transformers(request: Request) -> str:
+    found = plan(request)
+    each = found.per_gpu
+    rows = [
+        _line("weights, of the fullest GPU", each.weights_bytes, "whole layers"),
+        _line("cache of one request", each.kv_cache_bytes, f"{found.max_model_len:,} tokens"),
+        _line("while its prompt is computed", each.activation_bytes, "the whole prompt at once"),
+        _line("CUDA, and lost by the allocator", each.other_bytes, "not measured"),
+        _line("left", each.free_bytes, ""),
+    ]
+    return "\n".join([f"{request.model_name or 'model'}: {found.reason}", "", *rows])
 
 
 def _lines(request: Request, engine: Engine, chosen: Settled) -> Iterator[str]:

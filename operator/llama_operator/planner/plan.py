@@ -18,6 +18,7 @@ from llama_operator.planner.request import Device, Objective, Request, check
 from llama_operator.planner.result import PerGpu, Plan
 from llama_operator.planner.settle import Settled, settle
 from llama_operator.planner.speed import Speed, estimate
+from llama_operator.planner.transformers import plan_transformers
 from llama_operator.planner.versions import engine_of
 
 __all__ = [
@@ -29,6 +30,8 @@ __all__ = [
 def plan(request: Request) -> Plan:
     """How to serve the model. Raises PlanRefused, whose reason is one of the condition Planned."""
     check(request)
+    if request.engine == "transformers":
+        return plan_transformers(request)
     if request.device == "cpu":
         return plan_cpu(request)
     subject = subject_of(request)

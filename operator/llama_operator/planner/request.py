@@ -40,6 +40,7 @@ class Request:
 
     shape: Shape
     weights_bytes: int
+    engine: str = "vllm"
     device: str = "cuda"
     gpu: Gpu | None = None
     gpus_per_node: int = 8
@@ -123,6 +124,7 @@ def _check_count(field: str, value: int | None) -> None:
 
 def _check_words(request: Request) -> None:
     words = {
+        "spec.engine.type": (request.engine, ("vllm", "transformers")),
         "spec.engine.device": (request.device, ("cuda", "rocm", "cpu")),
         "spec.sizing.objective": (request.objective, ("fit", "throughput", "latency")),
         "spec.sizing.dtype": (request.dtype, ("auto", "bfloat16", "float16", "float32")),

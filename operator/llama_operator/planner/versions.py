@@ -13,7 +13,12 @@ from typing import Final, NamedTuple
 from llama_operator.api.errors import LlamaError, PlanRefused
 
 # Not newer than what was measured on GPUs.
-DEFAULT_VLLM_VERSION: Final = "0.24.0"
+DEFAULT_VLLM# The launcher sets parts of this server that other major versions lay out otherwise.
+DEFAULT_TRANSFORMERS_VERSION: Final = "5.19.0"
+_TRANSFORMERS_IMAGES: Final = {
+    "cuda": f"huggingface/transformers-pytorch-gpu:{DEFAULT_TRANSFORMERS_VERSION}",
+}
+_VERSION: Final = "0.24.0"
 DEFAULT_IMAGE: Final = f"vllm/vllm-openai:v{DEFAULT_VLLM_VERSION}"
 _DEFAULT_IMAGES: Final = {
     "cuda": DEFAULT_IMAGE,
@@ -119,16 +124,26 @@ def version_of_image(image: str) -> str:
     return match[1] if match else ""
 
 
-def default_version(device: str) -> str:
-    """The vLLM version of the device's default image."""
+def default_version(device: str, engine: str = "vllm") -> str:
+    """The version of the server in the default image of device and engine."""
+    if engine == "transformers":
+        return DEFAULT_TRANSFORMERS_VERSION
     return version_of_image(default_image(device)) or DEFAULT_VLLM_VERSION
 
 
-def default_image(device: str) -> str:
+def default_image(device: str, engine: str = "vllm") -> str:
     """The image that serves on a device where the user names none.
 
-    Raises LlamaError for a device other than cuda, rocm and cpu.
+    Raises LlamaError for a device other than cuda, rocm and cpu, and where nobody publishes one.
     """
+    if engine == "transformers" and device in _DEFAULT_IMAGES:
+        if device not in _TRANSFORMERS_IMAGES:
+            raise LlamaError(
+                f"there is no default image of transformers for {device}",
+                field="spec.engine.image",
+                fix="Name one with transformers[serving] and prometheus_client",
+            )
+        return _TRANSFORMERS_IMAGES[device]
     if device not in _DEFAULT_IMAGES:
         raise LlamaError(
             f"{device!r} is not a device",

@@ -62,6 +62,7 @@ def judge(
 ) -> Judgement:
     """The plan for a spec, or the reason why there is none (yet)."""
     try:
+        engine_image(spec)  # there is not one for every engine and device
         model = find_model(spec, catalog)
         known = known_shape(spec, model, weights)
         if known is None:
@@ -219,6 +220,7 @@ def request(
         model_name=spec.model,
         shape=shape,
         weights_bytes=size,
+        engine=spec.engine.type,
         device=spec.engine.device,
         gpu=gpu,
         gpus_per_node=per_node,
@@ -240,11 +242,14 @@ def request(
 
 
 def engine_version(spec: LlamaDeploymentSpec) -> str:
-    """The vLLM version that flags and figures are for."""
-    tagged = versions.version_of_image(spec.engine.image or "")
-    return spec.engine.version or tagged or versions.default_version(spec.engine.device)
+    """The version of the server that flags and figures are for."""
+    engine = spec.engine
+    tagged = versions.version_of_image(engine.image or "")
+    return engine.version or tagged or versions.default_version(engine.device, engine.type)
 
 
 def engine_image(spec: LlamaDeploymentSpec, registry: str = "") -> str:
-    """The image to run: the user's as named, or the default of the device from the mirror."""
-    return spec.engine.image or mirrored(versions.default_image(spec.engine.device), registry)
+    """The image to run: the user's as named, or the default of the engine from the mirror."""
+    engine = spec.engine
+    default = "" if engine.image else versions.default_image(engine.device, engine.type)
+    return engine.image or mirrored(default, registry)

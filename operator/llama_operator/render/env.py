@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llama_operator.api.wire import as_dict
-from llama_operator.render import guarding, outward, tracing
+from llama_operator.render import guarding, outward, tracing, transformers
 from llama_operator.render.inputs import Object, Serving
 
 CACHE_DIR = "/cache"
@@ -15,11 +15,9 @@ def server_env(serving: Serving) -> list[Object]:
     A name stands once: server-side apply refuses a list of two entries with one key.
     """
     settings = serving.settings
-    own = [*_common(), *outward.proxy_env(settings)]
+    own = [*_of_engine(serving), *outward.proxy_env(settings)]
     own += outward.ca_env(settings.ca_bundle, "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
     own += tracing.tracing_env(serving)
-    if serving.spec.engine.device == "cpu":
-        own += _cpu(serving)
     user = [as_dict(entry) for entry in serving.spec.engine.env]
     theirs = {entry["name"] for entry in user}
     kept = [entry for entry in own if entry["name"] not in theirs] + user
@@ -27,6 +25,12 @@ def server_env(serving: Serving) -> list[Object]:
     ours = guarding.env(serving)
     closed = {entry["name"] for entry in ours}
     return ours + [entry for entry in kept if entry["name"] not in closed]
+
+
+def _of_engine(serving: Serving) -> list[Object]:
+    if serving.spec.engine.type == "transformers":
+        return transformers.variables(serving)
+    return [*_common(), *(_cpu(serving) if serving.spec.engine.device == "cpu" else ())]
 
 
 def _common() -> list[Object]:

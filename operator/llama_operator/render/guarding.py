@@ -14,9 +14,10 @@ from llama_operator.render.inputs import Object, Serving
 _CODE, _KEYS = "guard", "api-keys"
 
 
-def carried() -> dict[str, str]:
-    """Annotations: the guard's source."""
-    return {labels.GUARD: guard.SOURCE}
+def carried(serving: Serving) -> dict[str, str]:
+    """Annotations: the guard's source, and that of the launcher where the engine needs one."""
+    launcher = {labels.LAUNCHER: guard.LAUNCHER_SOURCE} if _launched(serving) else {}
+    return {labels.GUARD: guard.SOURCE, **launcher}
 
 
 def env(serving: Serving) -> list[Object]:
@@ -36,13 +37,24 @@ def mounts(serving: Serving) -> list[Object]:
 
 def volumes(serving: Serving) -> list[Object]:
     """The annotation as a file, and the Secret; without the Secret the pod waits for it."""
-    source = {"fieldPath": f"metadata.annotations['{labels.GUARD}']"}
-    item = {"path": f"{guard.MODULE}.py", "fieldRef": source}
-    found: list[Object] = [{"name": _CODE, "downwardAPI": {"items": [item]}}]
+    files = {labels.GUARD: guard.MODULE}
+    if _launched(serving):
+        files[labels.LAUNCHER] = guard.LAUNCHER
+    items = [_file(*each) for each in files.items()]
+    found: list[Object] = [{"name": _CODE, "downwardAPI": {"items": items}}]
     if _asks(serving):
         name = secret.secret_name(serving.owner.name, serving.spec)
         found.append({"name": _KEYS, "secret": {"secretName": name}})
     return found
+
+
+def _file(annotation: str, module: str) -> Object:
+    source = {"fieldPath": f"metadata.annotations['{annotation}']"}
+    return {"path": f"{module}.py", "fieldRef": source}
+
+
+def _launched(serving: Serving) -> bool:
+    return serving.spec.engine.type == "transformers"
 
 
 def _asks(serving: Serving) -> bool:

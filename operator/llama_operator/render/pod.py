@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from llama_operator.api import labels
 from llama_operator.api.quantity import format_bytes
-from llama_operator.render import env, flags, guarding, outward, probes, resources
+from llama_operator.render import env, flags, guarding, outward, probes, resources, transformers
 from llama_operator.render.inputs import Object, Serving
 from llama_operator.render.meta import child_labels, digest
 
@@ -31,7 +31,7 @@ def template(serving: Serving) -> Object:
     user = serving.spec.pod_metadata
     own = {**child_labels(serving.owner, labels.SERVER), labels.VOLUME: _volume(serving)}
     meta: Object = {"labels": {**user.labels, **own}}
-    meta["annotations"] = {**user.annotations, **guarding.carried()}
+    meta["annotations"] = {**user.annotations, **guarding.carried(serving)}
     return {"metadata": meta, "spec": _pod_spec(serving)}
 
 
@@ -84,8 +84,7 @@ def _container(serving: Serving) -> Object:
     return {
         "name": CONTAINER,
         "image": serving.image,
-        "command": ["vllm", "serve"],
-        "args": flags.server_args(serving, model_dir(serving)),
+        **_program(serving),
         "env": env.server_env(serving),
         "ports": [{"name": "http", "containerPort": port, "protocol": "TCP"}],
         "resources": resources.engine_resources(serving),
@@ -96,6 +95,13 @@ def _container(serving: Serving) -> Object:
         "terminationMessagePolicy": "FallbackToLogsOnError",
         **probes.probes(serving),
     }
+
+
+def _program(serving: Serving) -> Object:
+    directory = model_dir(serving)
+    if serving.spec.engine.type == "transformers":
+        return transformers.program(serving, directory)
+    return {"command": ["vllm", "serve"], "args": flags.server_args(serving, directory)}
 
 
 def _mounts(serving: Serving) -> list[Object]:
