@@ -104,6 +104,10 @@ def _asked(base: Mapping[str, Any], cards: _Cards, device: str | None) -> Asked:
 
 
 def _check_exclusive(given: Mapping[str, Any]) -> None:
+    if given.get("engine") == "transformers" and given.get("vllm_version"):
+        raise BadValueError(
+            "it excludes --engine transformers", field="--vllm-version", fix="Leave one of them out"
+        )
     cpu = given["device"] == "cpu"
     for option, value in (
         ("--gpu", given["products"]),

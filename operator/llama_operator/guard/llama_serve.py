@@ -27,7 +27,9 @@ def main(text: str) -> None:
     """Serve until SIGTERM. What is raised here is the last line of the log."""
     setting = json.loads(text)
     if not any(Path(setting["path"]).glob("*.safetensors")):
-        raise SystemExit(f"llama_serve: no *.safetensors in {setting['path']}; nothing else is loaded")
+        raise SystemExit(
+            f"llama_serve: no *.safetensors in {setting['path']}; nothing else is loaded"
+        )
     # Before torch, which takes long to import: what lacks ends the start at once.
     guard, uvicorn, serve = _parts()
     _pin_model(setting)
@@ -56,7 +58,9 @@ def main(text: str) -> None:
 
 def _parts() -> tuple[Any, Any, Any]:
     try:
-        found = [import_module(name) for name in ("llama_guard", "uvicorn", "transformers.cli.serve")]
+        found = [
+            import_module(name) for name in ("llama_guard", "uvicorn", "transformers.cli.serve")
+        ]
         for name in ("fastapi", "openai", "accelerate"):
             import_module(name)
     except ModuleNotFoundError as error:
@@ -65,7 +69,9 @@ def _parts() -> tuple[Any, Any, Any]:
             " transformers[serving] and prometheus_client"
         ) from None
     if not hasattr(found[2], "Serve"):
-        raise SystemExit("llama_serve: this version of transformers has no transformers serve of 5.x")
+        raise SystemExit(
+            "llama_serve: this version of transformers has no transformers serve of 5.x"
+        )
     return found[0], found[1], found[2]
 
 
@@ -127,7 +133,9 @@ def _checked(validate: Callable[..., None]) -> Callable[..., None]:
 def _within(generate: Callable[..., Any], context: int) -> Callable[..., Any]:
     """Prompt and answer together are no longer than what memory was planned for."""
 
-    def bounded(self: Any, model: Any, processor: Any, inputs: Any, config: Any, **more: Any) -> Any:
+    def bounded(
+        self: Any, model: Any, processor: Any, inputs: Any, config: Any, **more: Any
+    ) -> Any:
         used = int(inputs["input_ids"].shape[-1])
         if used >= context:
             raise _refusal(400, f"The prompt has {used} tokens, the context {context}")

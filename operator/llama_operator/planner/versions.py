@@ -13,17 +13,17 @@ from typing import Final, NamedTuple
 from llama_operator.api.errors import LlamaError, PlanRefused
 
 # Not newer than what was measured on GPUs.
-DEFAULT_VLLM# The launcher sets parts of this server that other major versions lay out otherwise.
-DEFAULT_TRANSFORMERS_VERSION: Final = "5.19.0"
-_TRANSFORMERS_IMAGES: Final = {
-    "cuda": f"huggingface/transformers-pytorch-gpu:{DEFAULT_TRANSFORMERS_VERSION}",
-}
-_VERSION: Final = "0.24.0"
+DEFAULT_VLLM_VERSION: Final = "0.24.0"
 DEFAULT_IMAGE: Final = f"vllm/vllm-openai:v{DEFAULT_VLLM_VERSION}"
 _DEFAULT_IMAGES: Final = {
     "cuda": DEFAULT_IMAGE,
     "rocm": f"vllm/vllm-openai-rocm:v{DEFAULT_VLLM_VERSION}",
     "cpu": f"public.ecr.aws/q9t5s3a7/vllm-cpu-release-repo:v{DEFAULT_VLLM_VERSION}",
+}
+# The launcher sets parts of this server that other major versions lay out otherwise.
+DEFAULT_TRANSFORMERS_VERSION: Final = "5.19.0"
+_TRANSFORMERS_IMAGES: Final = {
+    "cuda": f"huggingface/transformers-pytorch-gpu:{DEFAULT_TRANSFORMERS_VERSION}",
 }
 _VERSION: Final = re.compile(r"v?(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?(?:[.+-]?[A-Za-z0-9.+-]*)?")
 _OLDEST: Final = (0, 2)

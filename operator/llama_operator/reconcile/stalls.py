@@ -43,7 +43,10 @@ class Stall:
 
 def find(view: DeploymentView) -> list[Stall]:
     """The pods whose start has been silent for longer than its phase may be."""
-    found = []
+    found: list[Stall] = []
+    if view.spec.engine.type != "vllm":
+        # Transformers tells of its progress in one line without an end, which no log shows in time.
+        return found
     for pod in view.pods:
         start = view.starts.get(pod["metadata"].get("uid", ""))
         if start is None or not start.phase:

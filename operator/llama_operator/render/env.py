@@ -15,9 +15,13 @@ def server_env(serving: Serving) -> list[Object]:
     A name stands once: server-side apply refuses a list of two entries with one key.
     """
     settings = serving.settings
-    own = [*_of_engine(serving), *outward.proxy_env(settings)]
+    vllm = serving.spec.engine.type == "vllm"
+    own = _common() if vllm else transformers.variables(serving)
+    own += outward.proxy_env(settings)
     own += outward.ca_env(settings.ca_bundle, "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
-    own += tracing.tracing_env(serving)
+    if vllm:
+        own += tracing.tracing_env(serving)
+        own += _cpu(serving) if serving.spec.engine.device == "cpu" else []
     user = [as_dict(entry) for entry in serving.spec.engine.env]
     theirs = {entry["name"] for entry in user}
     kept = [entry for entry in own if entry["name"] not in theirs] + user
@@ -25,12 +29,6 @@ def server_env(serving: Serving) -> list[Object]:
     ours = guarding.env(serving)
     closed = {entry["name"] for entry in ours}
     return ours + [entry for entry in kept if entry["name"] not in closed]
-
-
-def _of_engine(serving: Serving) -> list[Object]:
-    if serving.spec.engine.type == "transformers":
-        return transformers.variables(serving)
-    return [*_common(), *(_cpu(serving) if serving.spec.engine.device == "cpu" else ())]
 
 
 def _common() -> list[Object]:

@@ -60,4 +60,24 @@ BROKEN = KnownCause(
     ),
     rank=Rank.GENERAL,
 )
-CAUSES = (WITHOUT, PROCESSOR, BROKEN)
+# The launcher says so before anything is loaded; an image of vLLM alone may lack accelerate.
+WITHOUT_TRANSFORMERS = KnownCause(
+    "ImageWithoutTransformers",
+    "The image lacks a package that transformers' server or the API key guard needs.",
+    "Set spec.engine.image to an image with transformers[serving] 5.x and prometheus_client, or "
+    "spec.engine.type to vllm.",
+    (
+        # recorded: transformers-without-accelerate
+        Signature(
+            r"^llama_serve: the image lacks the Python package (?P<package>[\w.]+)",
+            "The image lacks the Python package {package}, which transformers' server needs.",
+        ),
+        # source: llama_serve.py, container runtimes
+        Signature(
+            r"^llama_serve: this version of transformers has no|exec: \"python3\": executable file not"
+            r" found",
+            "The image has no Python, or a transformers before 5.",
+        ),
+    ),
+)
+CAUSES = (WITHOUT_TRANSFORMERS, WITHOUT, PROCESSOR, BROKEN)
