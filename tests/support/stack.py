@@ -27,6 +27,7 @@ NAMESPACE = "llama-system"
 OPERATOR = "llama-operator"
 HUB = "hub"
 VLLM_IMAGE = "local/vllm-cpu:0.32.0"
+TRANSFORMERS_IMAGE = "local/transformers-cpu:5.19.0"
 RUNTIME_CLASS = "host-python"
 PROJECT = Path(__file__).resolve().parents[2]
 

