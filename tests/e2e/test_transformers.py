@@ -49,10 +49,11 @@ def _client(port: int, key: str) -> openai.OpenAI:
 
 
 def _answers(port: int, key: str) -> None:
-    client, asked = _client(port, key), [{"role": "user", "content": QUESTION}]
-    chunks = client.chat.completions.create(
+    client = _client(port, key)
+    asked: Any = [{"role": "user", "content": QUESTION}]
+    chunks: Any = client.chat.completions.create(
         model=SMOLLM2, messages=asked, max_tokens=16, temperature=0, stream=True
-    )  # type: ignore[call-overload]
+    )
     seen = [chunk for chunk in chunks if chunk.choices and chunk.choices[0].delta.content]
     assert len(seen) > 3, "it comes token by token"
     assert "Paris" in "".join(chunk.choices[0].delta.content for chunk in seen)

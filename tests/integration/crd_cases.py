@@ -76,6 +76,17 @@ def _scaled(*targets: Object) -> Object:
     return deployment(autoscaling={"targets": list(targets)})
 
 
+ONLY_VLLM = (
+    "spec.engine.type: transformers has no flags of vLLM and computes one request at a time on "
+    "whole layers; remove engine.args, engine.enforceEager, maxNumSeqs, maxNumBatchedTokens, "
+    "gpuMemoryUtilization, kvCacheDtype and tensorParallel above 1, or use vllm"
+)
+
+
+def _by_transformers(engine: Object | None = None, **spec: Any) -> Object:
+    return deployment(engine={"type": "transformers", **(engine or {})}, **spec)
+
+
 RULES = [
     *(
         Refusal(f"{kind.__name__}-{case}", obj, field, message)
@@ -143,6 +154,31 @@ RULES = [
     Refusal("env-two-refs", _env(valueFrom=REFERENCE), "spec.engine.env[0].valueFrom", ONE_FROM),
     Refusal("env-no-ref", _env(valueFrom={}), "spec.engine.env[0].valueFrom", ONE_FROM),
     Refusal("args", deployment(engine={"args": ["-q", "--host"]}), "spec.engine.args[1]", ARGS),
+    *(
+        Refusal(f"transformers-{name}", _by_transformers(**spec), "spec.engine.type", ONLY_VLLM)
+        for name, spec in (
+            ("args", {"engine": {"args": ["--seed=1"]}}),
+            ("eager", {"engine": {"enforceEager": True}}),
+            ("seqs", {"sizing": {"maxNumSeqs": 4}}),
+            ("batch", {"sizing": {"maxNumBatchedTokens": 4096}}),
+            ("share", {"sizing": {"gpuMemoryUtilization": 0.9}}),
+            ("cache", {"sizing": {"kvCacheDtype": "fp8"}}),
+            ("cut", {"sizing": {"tensorParallel": 2}}),
+        )
+    ),
+    Refusal(
+        "transformers-scaled",
+        _by_transformers(autoscaling={"targets": [{"metric": "WaitingRequests", "value": 5}]}),
+        "spec.autoscaling",
+        "spec.autoscaling: its targets are metrics of vLLM, which transformers does not have; set "
+        "spec.replicas, or let an HPA of your own scale by processor or GPU load",
+    ),
+    Refusal(
+        "transformers-traced",
+        _by_transformers(observability={"otlpEndpoint": "http://otel:4317"}),
+        "spec.observability.otlpEndpoint",
+        "spec.observability.otlpEndpoint: transformers sends no traces; remove it, or use vllm",
+    ),
     Refusal(
         "min-above-max",
         deployment(autoscaling={"minReplicas": 3, "maxReplicas": 2}),

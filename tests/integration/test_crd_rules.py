@@ -69,7 +69,7 @@ def test_minimal_deployment_is_filled_in(api: RawApi) -> None:
         "paused": False,
         "gpu": {},
         "sizing": {"objective": "fit", "dtype": "auto", "kvCacheDtype": "auto"},
-        "engine": {"device": "cuda", "enforceEager": False},
+        "engine": {"type": "vllm", "device": "cuda", "enforceEager": False},
         "auth": {"mode": "APIKey"},
         "endpoint": {"port": 8000, "networkPolicy": {"enabled": True}},
         "rollout": {

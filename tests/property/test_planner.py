@@ -275,6 +275,40 @@ def test_any_number_is_planned_or_refused(
     )
 
 
+@settings(deadline=None, max_examples=150)
+@given(
+    st.one_of(shapes(), models.map(lambda each: each.shape)),
+    st.one_of(st.none(), cards),
+    st.one_of(st.none(), st.integers(1, 9)),
+    st.one_of(st.none(), st.integers(1, 200_000)),
+)
+def test_a_plan_for_transformers_fits_the_card_to_the_byte(
+    shape: Shape, card: gpus.Gpu | None, count: int | None, length: int | None
+) -> None:
+    device = "cpu" if card is None else {"nvidia": "cuda", "amd": "rocm"}[card.vendor]
+    asked = Request(
+        shape=shape,
+        weights_bytes=0,
+        gpu=card,
+        device=device,
+        gpu_count=count,
+        max_model_len=length,
+        engine="transformers",
+    )
+    try:
+        found = plan(asked)
+    except PlanRefused as refused:
+        assert refused.reason in DEPLOYMENT_REASONS["Planned"]
+        assert refused.field
+        return
+    assert found.tensor_parallel == found.max_num_seqs == 1
+    assert found.gpus == (count or found.gpus) <= shape.num_layers
+    assert found.max_model_len == (length or found.max_model_len) <= shape.max_position
+    if card is not None:
+        assert sum(found.per_gpu) == card.memory_bytes
+        assert min(found.per_gpu) >= 0
+
+
 _JSON = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8)),
     lambda inner: st.one_of(

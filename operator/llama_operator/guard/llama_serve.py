@@ -26,13 +26,11 @@ ROUTES = ("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/model
 def main(text: str) -> None:
     """Serve until SIGTERM. What is raised here is the last line of the log."""
     setting = json.loads(text)
-    if not any(Path(setting["path"]).glob("*.safetensors")):
-        raise SystemExit(
-            f"llama_serve: no *.safetensors in {setting['path']}; nothing else is loaded"
-        )
+    _check_folder(Path(setting["path"]))
     # Before torch, which takes long to import: what lacks ends the start at once.
     guard, uvicorn, serve = _parts()
     _pin_model(setting)
+    _load_whole()
     _bound_requests(int(setting["context"]))
     _stand_before(uvicorn, guard, int(setting["drain"]))
     import transformers
@@ -56,6 +54,15 @@ def main(text: str) -> None:
     )
 
 
+def _check_folder(path: Path) -> None:
+    if not path.is_dir():
+        raise SystemExit(f"llama_serve: there is no folder {path}")
+    if not any(path.glob("*.safetensors")):
+        raise SystemExit(
+            f"llama_serve: there are no *.safetensors in {path}, and nothing else is read"
+        )
+
+
 def _parts() -> tuple[Any, Any, Any]:
     try:
         found = [
@@ -77,10 +84,11 @@ def _parts() -> tuple[Any, Any, Any]:
 
 def _pin_model(setting: dict[str, Any]) -> None:
     """Whatever a request names, no model but this one is ever read."""
-    module = import_module(f"{SERVING}.model_manager")
+    module: Any = import_module(f"{SERVING}.model_manager")
+    base: Any = module.ModelManager
     name, path = setting["name"], f"{setting['path']}@main"
 
-    class Pinned(module.ModelManager):  # type: ignore[misc]
+    class Pinned(base):  # type: ignore[misc]
         """One model, under the name that clients know."""
 
         @staticmethod
@@ -104,6 +112,23 @@ def _pin_model(setting: dict[str, Any]) -> None:
             return [{"id": name, "object": "model", "created": 0, "owned_by": "llama-operator"}]
 
     module.ModelManager = Pinned
+
+
+def _load_whole() -> None:
+    """Only safetensors, and all of them: what is missing would be made up of random numbers."""
+    from transformers import PreTrainedModel
+
+    load: Any = PreTrainedModel.from_pretrained.__func__
+
+    def from_pretrained(cls: type, *args: Any, **more: Any) -> Any:
+        model, told = load(cls, *args, use_safetensors=True, output_loading_info=True, **more)
+        if missing := sorted(told["missing_keys"]):
+            raise SystemExit(
+                f"llama_serve: the weights lack {len(missing)} tensors of the model, {missing[0]} first"
+            )
+        return model
+
+    PreTrainedModel.from_pretrained = classmethod(from_pretrained)
 
 
 def _bound_requests(context: int) -> None:

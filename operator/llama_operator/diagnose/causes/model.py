@@ -40,6 +40,8 @@ NOT_FOUND = KnownCause(
     "Look at the LlamaWeights (llamactl status shows it); a claim of your own needs the folder with "
     "config.json in spec.source.claim.path.",
     (
+        # recorded: transformers-model-dir-missing
+        Signature(r"^llama_serve: there is no folder (?P<path>\S+)", "There is no folder {path}."),
         # recorded: model-dir-missing, hub-id-offline, empty-dir
         Signature(
             r"Repo id must be in the form 'repo_name' or 'namespace/repo_name': '(?P<path>[^']*)'",
@@ -109,6 +111,11 @@ UNSUPPORTED = KnownCause(
             r"model type `(?P<type>[^`]*)` but Transformers does not recognize this architecture",
             "The installed transformers does not know the model type {type}.",
         ),
+        # recorded: transformers-arch
+        Signature(
+            r"^AttributeError: module transformers has no attribute (?P<name>\w+)",
+            "The installed transformers does not know the architecture {name}.",
+        ),
         # source: model_executor/models/registry.py
         Signature(
             r"Model architectures \S+ failed to be inspected|was supported in vLLM until v\S+, and is not"
@@ -144,6 +151,8 @@ TOKENIZER = KnownCause(
             "A file of the tokenizer is not valid JSON.",
             near=r"tokeniz",
         ),
+        # recorded: transformers-notok
+        Signature(r"^ValueError: Unrecognized processing class in "),
         # source: transformers, tokenizers, sentencepiece, tiktoken
         Signature(
             r"Can't load tokenizer for|Unable to load vocabulary from file|Failed to load the tokenizer"

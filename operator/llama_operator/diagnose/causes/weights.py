@@ -16,6 +16,15 @@ MISSING = KnownCause(
             r"Cannot find any (?:safetensors )?model weights with `(?P<path>[^`]*)`",
             "There is no file of weights in {path}.",
         ),
+        # recorded: transformers-no-weights, transformers-keys
+        Signature(
+            r"^llama_serve: there are no \*\.safetensors in (?P<path>[^,]*)",
+            "There is no file of weights in {path}.",
+        ),
+        Signature(
+            r"^llama_serve: the weights lack (?P<count>\d+) tensors of the model",
+            "The weights lack {count} tensors of the model.",
+        ),
         # recorded: shard-missing
         Signature(
             r"Weight files referenced in index but missing",
@@ -62,6 +71,11 @@ MISMATCH = KnownCause(
         Signature(
             r"There is no module or parameter named '(?P<name>[^']*)'",
             "The checkpoint has a tensor {name} and the model of config.json has none.",
+        ),
+        # recorded: transformers-shape
+        Signature(
+            r"^RuntimeError: You set `ignore_mismatched_sizes` to `False`",
+            "Tensors of the checkpoint have other sizes than config.json says.",
         ),
         # source: weight_utils.py, linear.py, parameter.py, torch
         Signature(
