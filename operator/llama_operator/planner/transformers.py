@@ -127,7 +127,7 @@ def _smallest(request: Request) -> _Share:
     tried = [_share(request, count, card) for count in _counts(request)]
     found = next((each for each in tried if each.tokens >= wanted), None)
     if found is None:
-        raise _too_small(request, max(tried, key=lambda each: each.tokens), wanted)
+        raise _too_small(request, max(tried, key=lambda each: (each.tokens, each.room)), wanted)
     return found
 
 

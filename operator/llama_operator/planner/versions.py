@@ -138,7 +138,8 @@ def default_image(device: str, engine: str = "vllm") -> str:
     """
     if engine == "transformers" and device in _DEFAULT_IMAGES:
         if device not in _TRANSFORMERS_IMAGES:
-            raise LlamaError(
+            raise PlanRefused(
+                "ModelNotServable",
                 f"there is no default image of transformers for {device}",
                 field="spec.engine.image",
                 fix="Name one with transformers[serving] and prometheus_client",

@@ -17,7 +17,8 @@ Object = dict[str, Any]
 
 
 def template(engine: Object | None = None, **spec: Any) -> Object:
-    return pod.template(serving(engine={"type": "transformers", **(engine or {})}, **spec))
+    wanted = {"type": "transformers", "image": "registry.example/tf:5.19.0", **(engine or {})}
+    return pod.template(serving(engine=wanted, **spec))
 
 
 def container(**spec: Any) -> Object:
