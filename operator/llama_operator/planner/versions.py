@@ -124,27 +124,16 @@ def version_of_image(image: str) -> str:
     return match[1] if match else ""
 
 
-def default_version(device: str, engine: str = "vllm") -> str:
-    """The version of the server in the default image of device and engine."""
-    if engine == "transformers":
-        return DEFAULT_TRANSFORMERS_VERSION
+def default_version(device: str) -> str:
+    """The vLLM version of the device's default image."""
     return version_of_image(default_image(device)) or DEFAULT_VLLM_VERSION
 
 
-def default_image(device: str, engine: str = "vllm") -> str:
+def default_image(device: str) -> str:
     """The image that serves on a device where the user names none.
 
-    Raises LlamaError for a device other than cuda, rocm and cpu, and where nobody publishes one.
+    Raises LlamaError for a device other than cuda, rocm and cpu.
     """
-    if engine == "transformers" and device in _DEFAULT_IMAGES:
-        if device not in _TRANSFORMERS_IMAGES:
-            raise PlanRefused(
-                "ModelNotServable",
-                f"there is no default image of transformers for {device}",
-                field="spec.engine.image",
-                fix="Name one with transformers[serving] and prometheus_client",
-            )
-        return _TRANSFORMERS_IMAGES[device]
     if device not in _DEFAULT_IMAGES:
         raise LlamaError(
             f"{device!r} is not a device",
@@ -152,3 +141,18 @@ def default_image(device: str, engine: str = "vllm") -> str:
             fix=f"One of {', '.join(_DEFAULT_IMAGES)}",
         )
     return _DEFAULT_IMAGES[device]
+
+
+def transformers_image(device: str) -> str:
+    """The same for the engine transformers.
+
+    Raises PlanRefused (ModelNotServable) for the devices that nobody publishes one for.
+    """
+    if device not in _TRANSFORMERS_IMAGES:
+        raise PlanRefused(
+            "ModelNotServable",
+            f"there is no default image of transformers for {device}",
+            field="spec.engine.image",
+            fix="Name one with transformers[serving] and prometheus_client",
+        )
+    return _TRANSFORMERS_IMAGES[device]

@@ -243,13 +243,25 @@ def request(
 
 def engine_version(spec: LlamaDeploymentSpec) -> str:
     """The version of the server that flags and figures are for."""
-    engine = spec.engine
-    tagged = versions.version_of_image(engine.image or "")
-    return engine.version or tagged or versions.default_version(engine.device, engine.type)
+    tagged = versions.version_of_image(spec.engine.image or "")
+    return spec.engine.version or tagged or _default_version(spec)
+
+
+def _default_version(spec: LlamaDeploymentSpec) -> str:
+    if spec.engine.type == "transformers":
+        return versions.DEFAULT_TRANSFORMERS_VERSION
+    return versions.default_version(spec.engine.device)
 
 
 def engine_image(spec: LlamaDeploymentSpec, registry: str = "") -> str:
-    """The image to run: the user's as named, or the default of the engine from the mirror."""
-    engine = spec.engine
-    default = "" if engine.image else versions.default_image(engine.device, engine.type)
-    return engine.image or mirrored(default, registry)
+    """The image to run: the user's as named, or the default of the engine from the mirror.
+
+    Raises PlanRefused where there is no default.
+    """
+    return spec.engine.image or mirrored(_default_image(spec), registry)
+
+
+def _default_image(spec: LlamaDeploymentSpec) -> str:
+    if spec.engine.type == "transformers":
+        return versions.transformers_image(spec.engine.device)
+    return versions.default_image(spec.engine.device)
