@@ -42,8 +42,7 @@ def candidate(found: Candidate, delivery: Delivery, commit: str) -> dict[str, An
     value: dict[str, Any] = {"fits": found.fits, "replicas": found.replicas, **status}
     value["kvCacheDtype"] = plan.kv_cache_dtype
     value["engine"] = request.engine
-    if request.engine == "vllm":
-        value["vllmVersion"] = request.vllm_version
+    value["vllmVersion"] = request.vllm_version if request.engine == "vllm" else ""
     value["fullContextRequests"] = round(plan.full_context_requests, 2)
     if found.speed is not None and found.speed.tokens_per_second:
         value["estimate"] = _estimate(found.speed)
