@@ -1,4 +1,7 @@
-"""The whole way with transformers' own server: real tokens, its routes closed, no other model."""
+"""The whole way with transformers' own server: real tokens, its routes closed, no other model.
+
+The server without a cluster is tried in tests/integration/test_transformers_server.py.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from tests.support.demo.ask import api_key, forwarded
 from tests.support.models import QUESTION
 from tests.support.stack import OPERATOR, PROJECT, Stack, wait_for
 
-pytestmark = [pytest.mark.node, pytest.mark.vllm, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.node, pytest.mark.vllm, pytest.mark.slow, pytest.mark.timeout(600)]
 NAME = "smollm2-transformers"
 # All that its FastAPI has: read from its openapi.json without the guard, plus FastAPI's own.
 ROUTES = [

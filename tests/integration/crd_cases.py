@@ -94,6 +94,7 @@ ONLY_VLLM = (
     "whole layers; remove engine.args, engine.enforceEager, maxNumSeqs, maxNumBatchedTokens, "
     "gpuMemoryUtilization, kvCacheDtype and tensorParallel above 1, or use vllm"
 )
+ONE_NODE = "spec.engine.type: transformers serves one node without adapters; use vllm"
 
 
 def _by_transformers(engine: Object | None = None, **spec: Any) -> Object:
@@ -214,6 +215,13 @@ RULES = [
             ("share", {"sizing": {"gpuMemoryUtilization": 0.9}}),
             ("cache", {"sizing": {"kvCacheDtype": "fp8"}}),
             ("cut", {"sizing": {"tensorParallel": 2}}),
+        )
+    ),
+    *(
+        Refusal(f"transformers-{name}", _by_transformers(**spec), "spec.engine.type", ONE_NODE)
+        for name, spec in (
+            ("adapters", {"lora": {"enabled": True}}),
+            ("nodes", {"sizing": {"nodes": 2}}),
         )
     ),
     Refusal(

@@ -91,7 +91,7 @@ def test_no_client_loads_another_model(port: int, other: str) -> None:
     ):
         answer = ask(port, "POST", path, {"model": other, **body})
         assert answer.status == 400, (path, answer)
-        assert "pinned" in answer.text
+        assert "pinned" in json.loads(answer.text)["error"]["message"]
 
 
 def test_every_route_of_it_is_closed_without_a_key(port: int) -> None:

@@ -185,10 +185,24 @@ def _stand_before(uvicorn: Any, guard: Any, drain: int) -> None:
 
         def __init__(self, app: Any, **given: Any) -> None:
             app.router.routes[:] = [each for each in app.router.routes if each.path in ROUTES]
+            _refuse_as_openai(app)
             given |= {"timeout_graceful_shutdown": drain, "server_header": False}
             super().__init__(guard.Guard(_with_metrics(app)), **given)
 
     uvicorn.Config = Config
+
+
+def _refuse_as_openai(app: Any) -> None:
+    """FastAPI's own form of an error has no message that clients of OpenAI's API would show."""
+    from fastapi.responses import JSONResponse
+    from starlette.exceptions import HTTPException
+
+    async def told(_: Any, refusal: Any) -> Any:
+        code = refusal.status_code
+        error = {"message": str(refusal.detail), "type": "invalid_request_error", "code": code}
+        return JSONResponse({"error": {**error, "param": None}}, status_code=code)
+
+    app.add_exception_handler(HTTPException, told)
 
 
 def _with_metrics(app: Any) -> Any:

@@ -83,7 +83,6 @@ def test_the_silence_of_its_start_replaces_nobody() -> None:
     for engine, stalled in (("vllm", 1), ("transformers", 0)):
         view = deployment_view(
             {
-                "kind": "LlamaDeployment",
                 "metadata": {"name": "web", "namespace": "default", "uid": "d"},
                 "spec": {"model": "llama-3.1-8b-instruct", "engine": {"type": engine}},
             },
@@ -91,3 +90,21 @@ def test_the_silence_of_its_start_replaces_nobody() -> None:
             starts=silent,
         )
         assert len(stalls.find(view)) == stalled
+
+
+def test_without_a_default_image_one_is_asked_for_before_weights_are_fetched() -> None:
+    from tests.support.builders import deployment, deployment_view
+
+    from llama_operator.reconcile import planning
+
+    def judged(**engine: Any) -> planning.Judgement:
+        view = deployment_view(deployment("web", engine={"type": "transformers", **engine}))
+        world = view.world
+        return planning.judge(view.spec, world.catalog, world.nodes, None)
+
+    refused = judged(device="cpu")
+    assert (refused.condition.status, refused.condition.reason) == ("False", "ModelNotServable")
+    assert refused.condition.message.startswith("spec.engine.image: ")
+    assert not refused.wanted
+    assert judged(device="cpu", image="x/y:5.19.0").plan is not None
+    assert judged().plan is not None
