@@ -83,6 +83,7 @@ def test_the_silence_of_its_start_replaces_nobody() -> None:
     for engine, stalled in (("vllm", 1), ("transformers", 0)):
         view = deployment_view(
             {
+                "kind": "LlamaDeployment",
                 "metadata": {"name": "web", "namespace": "default", "uid": "d"},
                 "spec": {"model": "llama-3.1-8b-instruct", "engine": {"type": engine}},
             },
