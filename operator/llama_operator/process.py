@@ -130,7 +130,7 @@ def watch(manager: Manager, caches: Caches, servers: Controller, weights: Contro
         manager.watch(caches.children[kind.kind], servers, deployment_of)
     for kind in resources.WEIGHTS_CHILDREN:
         manager.watch(caches.children[kind.kind], weights, weights_of)
-    for kind in resources.ACTIVATOR_CHILDREN:
+    for kind in resources.SHARED_CHILDREN:
         manager.watch(caches.children[kind.kind], servers, deployment_of)
     for kind in resources.SCALING_CHILDREN:
         manager.watch(

@@ -17,7 +17,7 @@ from kubernetes import client
 from tests.support.builders import COMMIT, DIGEST, deployment_view, weights_view, world
 from tests.support.simulation import SHAPE
 
-from llama_operator import guard
+from llama_operator import guard, warmup
 from llama_operator.reconcile import source
 from llama_operator.reconcile.decide import decide
 from llama_operator.reconcile.snapshot import SecretView
@@ -89,8 +89,8 @@ def rendered(path: Path) -> tuple[str, list[Object]]:
 def as_text(said: str, objects: list[Object]) -> str:
     # Through JSON, so that shared parts are written out and not as YAML anchors. The guard's source
     # is a file of its own, and its hash is in the template's.
-    text = json.dumps(guard.SOURCE)
-    plain = json.loads(json.dumps(objects).replace(text, '"<llama_guard.py>"'))
+    text = json.dumps(objects).replace(json.dumps(guard.SOURCE), '"<llama_guard.py>"')
+    plain = json.loads(text.replace(json.dumps(warmup.SOURCE), '"<llama_warm_up.py>"'))
     return f"# Planned: {said}\n" + yaml.safe_dump_all(plain, sort_keys=False, width=100)
 
 

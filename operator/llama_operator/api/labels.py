@@ -34,6 +34,10 @@ INTENT_HASH: Final = "llamactl.dev/intent-hash"
 
 # Annotation of a server's pods: the source of the API key guard, which they mount.
 GUARD: Final = "llamactl.dev/guard"
+# The same of the warm-up request.
+WARM_UP: Final = "llamactl.dev/warm-up"
+# And of the keeper of the compile cache.
+COMPILE_CACHE: Final = "llamactl.dev/compile-cache"
 # On pods: when their keys were last changed, since a kubelet looks at a pod that changes at once.
 KEYS_CHANGED: Final = "llamactl.dev/keys-changed"
 # Annotation of a Deployment: how its pods are replaced and why, written with the template that it

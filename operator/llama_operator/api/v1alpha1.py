@@ -19,6 +19,7 @@ from llama_operator.api.fields import (
     listed,
 )
 from llama_operator.api.v1alpha1_autoscaling import AutoscalingSpec, ScalingTarget
+from llama_operator.api.v1alpha1_cache import CompileCacheSpec, CompileCacheStorage
 from llama_operator.api.v1alpha1_engine import EngineSpec, GpuSpec, SizingSpec
 from llama_operator.api.v1alpha1_pods import (
     DisruptionSpec,
@@ -75,6 +76,8 @@ __all__ = [
     "AuthSpec",
     "AutoscalingSpec",
     "AutoscalingStatus",
+    "CompileCacheSpec",
+    "CompileCacheStorage",
     "DeploymentRetention",
     "DisruptionSpec",
     "DrainSpec",
@@ -272,12 +275,16 @@ class LlamaDeploymentSpec(Model):
         default_factory=RolloutSpec, description="How a changed spec reaches the servers."
     )
     startup: StartupSpec = Field(
-        default_factory=StartupSpec, description="How long a start may take."
+        default_factory=StartupSpec, description="How long a start may take, and when it is over."
     )
     drain: DrainSpec = Field(default_factory=DrainSpec, description="How a server stops.")
     disruption: DisruptionSpec = Field(
         default_factory=DisruptionSpec,
         description="How many replicas a drain of nodes may take at once.",
+    )
+    compile_cache: CompileCacheSpec = Field(
+        default_factory=CompileCacheSpec,
+        description="What a server has compiled, kept for the next one.",
     )
     scheduling: SchedulingSpec = Field(
         default_factory=SchedulingSpec,

@@ -134,6 +134,9 @@ class ColdStartStatus(Model):
     load_seconds: int | None = Field(default=None, description="Loading weights.", ge=0)
     compile_seconds: int | None = Field(default=None, description="torch.compile.", ge=0)
     graphs_seconds: int | None = Field(default=None, description="Capturing CUDA graphs.", ge=0)
+    first_token_seconds: int | None = Field(
+        default=None, description="From the warm-up request to its first token.", ge=0
+    )
 
 
 class EndpointStatus(Model):

@@ -72,7 +72,7 @@ class ColdStarts:
         was, now = _cold_start(old), _cold_start(new)
         if old is None or not now or was.get("pod") == now["pod"]:
             return
-        for phase in ("load", "compile", "graphs"):
+        for phase in ("load", "compile", "graphs", "firstToken"):
             if f"{phase}Seconds" in now:
                 self._seconds.labels(phase).observe(now[f"{phase}Seconds"])
 

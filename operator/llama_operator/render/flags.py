@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from llama_operator import guard, warmup
 from llama_operator.api.quantity import parse_duration
-from llama_operator.guard import MIDDLEWARE
 from llama_operator.render.tracing import tracing_args
 
 if TYPE_CHECKING:  # llamactl renders the flags of a plan without the typed models
@@ -89,10 +89,17 @@ def server_args(serving: Serving, model_dir: str) -> list[str]:
     ]
     if spec.engine.enforce_eager:
         args.append("--enforce-eager")
-    # The guard stands before all routes; a `--middleware` of the user's, which is refused, would
-    # stand before the guard.
-    guard = f"--middleware={MIDDLEWARE}"
-    return [*args, *_version_args(serving), *tracing_args(serving), guard, *spec.engine.args]
+    args += [*_version_args(serving), *tracing_args(serving)]
+    return [*args, *middleware(serving), *spec.engine.args]
+
+
+def middleware(serving: Serving) -> list[str]:
+    """What stands before all routes, the last one outermost: the guard.
+
+    A `--middleware` of the user's, which is refused, would stand before it.
+    """
+    inner = [warmup.MIDDLEWARE] if serving.spec.startup.warm_up else []
+    return [f"--middleware={each}" for each in (*inner, guard.MIDDLEWARE)]
 
 
 def _version_args(serving: Serving) -> list[str]:

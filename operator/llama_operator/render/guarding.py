@@ -2,11 +2,12 @@
 
 The code travels in the template, so it is kept with the revision, needs no object of its own and
 no right to make one. The Secret is a volume: the kubelet brings a new key to a server that runs.
+The warm-up request lies beside it and comes the same way.
 """
 
 from __future__ import annotations
 
-from llama_operator import guard
+from llama_operator import guard, warmup
 from llama_operator.api import labels
 from llama_operator.render import secret
 from llama_operator.render.inputs import Object, Serving
@@ -14,9 +15,10 @@ from llama_operator.render.inputs import Object, Serving
 _CODE, _KEYS = "guard", "api-keys"
 
 
-def carried() -> dict[str, str]:
-    """Annotations: the guard's source."""
-    return {labels.GUARD: guard.SOURCE}
+def carried(serving: Serving) -> dict[str, str]:
+    """Annotations: the guard's source, and that of the warm-up request."""
+    more = {labels.WARM_UP: warmup.SOURCE} if serving.spec.startup.warm_up else {}
+    return {labels.GUARD: guard.SOURCE, **more}
 
 
 def env(serving: Serving) -> list[Object]:
@@ -36,13 +38,18 @@ def mounts(serving: Serving) -> list[Object]:
 
 def volumes(serving: Serving) -> list[Object]:
     """The annotation as a file, and the Secret; without the Secret the pod waits for it."""
-    source = {"fieldPath": f"metadata.annotations['{labels.GUARD}']"}
-    item = {"path": f"{guard.MODULE}.py", "fieldRef": source}
-    found: list[Object] = [{"name": _CODE, "downwardAPI": {"items": [item]}}]
+    files = {labels.GUARD: guard.MODULE, labels.WARM_UP: warmup.MODULE}
+    items = [_file(name, files[name]) for name in carried(serving)]
+    found: list[Object] = [{"name": _CODE, "downwardAPI": {"items": items}}]
     if _asks(serving):
         name = secret.secret_name(serving.owner.name, serving.spec)
         found.append({"name": _KEYS, "secret": {"secretName": name}})
     return found
+
+
+def _file(annotation: str, module: str) -> Object:
+    source = {"fieldPath": f"metadata.annotations['{annotation}']"}
+    return {"path": f"{module}.py", "fieldRef": source}
 
 
 def _asks(serving: Serving) -> bool:

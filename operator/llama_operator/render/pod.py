@@ -11,7 +11,15 @@ from collections.abc import Iterable
 
 from llama_operator.api import labels
 from llama_operator.api.quantity import format_bytes
-from llama_operator.render import env, flags, guarding, outward, probes, resources
+from llama_operator.render import (
+    compile_cache,
+    env,
+    flags,
+    guarding,
+    outward,
+    probes,
+    resources,
+)
 from llama_operator.render.inputs import Object, Serving
 from llama_operator.render.meta import child_labels, digest
 
@@ -31,7 +39,8 @@ def template(serving: Serving) -> Object:
     user = serving.spec.pod_metadata
     own = {**child_labels(serving.owner, labels.SERVER), labels.VOLUME: _volume(serving)}
     meta: Object = {"labels": {**user.labels, **own}}
-    meta["annotations"] = {**user.annotations, **guarding.carried()}
+    meta["annotations"] = {**user.annotations, **guarding.carried(serving)}
+    meta["annotations"] |= compile_cache.carried(serving)
     return {"metadata": meta, "spec": _pod_spec(serving)}
 
 
@@ -47,6 +56,8 @@ def _pod_spec(serving: Serving) -> Object:
         "volumes": _volumes(serving),
         "tolerations": resources.tolerations(serving.spec),
     }
+    keepers = compile_cache.keepers(serving, container_security())
+    pod |= {"initContainers": keepers} if keepers else {}
     return {**pod, **_placement(serving), **_pull_secrets(spec.engine.image_pull_secrets)}
 
 
@@ -86,7 +97,7 @@ def _container(serving: Serving) -> Object:
         "image": serving.image,
         "command": ["vllm", "serve"],
         "args": flags.server_args(serving, model_dir(serving)),
-        "env": env.server_env(serving),
+        "env": [*env.server_env(serving), *compile_cache.engine_env(serving)],
         "ports": [{"name": "http", "containerPort": port, "protocol": "TCP"}],
         "resources": resources.engine_resources(serving),
         "securityContext": container_security(),
@@ -123,6 +134,7 @@ def _volumes(serving: Serving) -> list[Object]:
         {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": shm}},
         {"name": "cache", "emptyDir": {}},
         *guarding.volumes(serving),
+        *compile_cache.volumes(serving),
         *outward.ca_volumes(serving.settings.ca_bundle),
     ]
 
@@ -150,16 +162,20 @@ def _affinity(serving: Serving) -> Object:
     Kubernetes lets the first such pod go anywhere: its own labels fulfil the term.
     """
     user = serving.spec.scheduling.affinity
-    if not serving.weights.one_node:
+    together = [*_beside_the_copy(serving), *compile_cache.one_node(serving)]
+    if not together:
         return dict(user)
-    together = {
-        "labelSelector": {"matchLabels": {labels.VOLUME: _volume(serving)}},
-        "topologyKey": "kubernetes.io/hostname",
-    }
     pods = dict(user.get("podAffinity", {}))
-    terms = [*pods.get("requiredDuringSchedulingIgnoredDuringExecution", ()), together]
+    terms = [*pods.get("requiredDuringSchedulingIgnoredDuringExecution", ()), *together]
     pods["requiredDuringSchedulingIgnoredDuringExecution"] = terms
     return {**user, "podAffinity": pods}
+
+
+def _beside_the_copy(serving: Serving) -> list[Object]:
+    if not serving.weights.one_node:
+        return []
+    volume = {"matchLabels": {labels.VOLUME: _volume(serving)}}
+    return [{"labelSelector": volume, "topologyKey": "kubernetes.io/hostname"}]
 
 
 def _pull_secrets(secrets: Iterable[Object]) -> Object:

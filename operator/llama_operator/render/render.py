@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from llama_operator.render import access, activator, claim, deployment, jobs, network, scalers
+from llama_operator.render import (
+    access,
+    activator,
+    claim,
+    compile_cache,
+    deployment,
+    jobs,
+    network,
+    scalers,
+)
 from llama_operator.render.inputs import Fetching, Object, Replacing, Serving
 from llama_operator.render.meta import stamped
 
@@ -24,7 +33,7 @@ def serving_objects(
     if serving.spec.replicas > 1:
         objects.append(network.disruption_budget(serving))
     server = deployment.deployment(serving, template, how)
-    objects.append(server)
+    objects += [*compile_cache.claims(serving, server["spec"]["template"]), server]
     if serving.to_zero:
         objects += activator.objects(serving, server["spec"]["template"])
     objects += scalers.scalers(serving)
