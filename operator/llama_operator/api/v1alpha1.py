@@ -11,15 +11,9 @@ from typing import Final, Literal
 
 from pydantic import Field
 
-from llama_operator.api.fields import (
-    INT32,
-    NAME_PATTERN,
-    Model,
-    NetworkPeer,
-    listed,
-)
+from llama_operator.api.fields import INT32, NAME_PATTERN, Model, NetworkPeer, listed
 from llama_operator.api.v1alpha1_autoscaling import AutoscalingSpec, ScalingTarget
-from llama_operator.api.v1alpha1_cache import CompileCacheSpec, CompileCacheStorage
+from llama_operator.api.v1alpha1_cache import CompileCacheSpec
 from llama_operator.api.v1alpha1_engine import EngineSpec, GpuSpec, SizingSpec
 from llama_operator.api.v1alpha1_pods import (
     DisruptionSpec,
@@ -77,7 +71,6 @@ __all__ = [
     "AutoscalingSpec",
     "AutoscalingStatus",
     "CompileCacheSpec",
-    "CompileCacheStorage",
     "DeploymentRetention",
     "DisruptionSpec",
     "DrainSpec",
@@ -283,8 +276,7 @@ class LlamaDeploymentSpec(Model):
         description="How many replicas a drain of nodes may take at once.",
     )
     compile_cache: CompileCacheSpec = Field(
-        default_factory=CompileCacheSpec,
-        description="What a server has compiled, kept for the next one.",
+        default_factory=CompileCacheSpec, description="Compiled code for the next server."
     )
     scheduling: SchedulingSpec = Field(
         default_factory=SchedulingSpec,

@@ -224,7 +224,8 @@ class LlamaDeploymentStatus(Model):
     )
     conditions: tuple[StatusCondition, ...] = Field(
         default=(),
-        description="Ready, Planned, WeightsReady, Available, Progressing, Degraded (True is bad).",
+        description="Ready, Planned, WeightsReady, Available, Progressing, Degraded (True is bad), "
+        "SizingOptimal (after an hour of load).",
         max_length=32,
         json_schema_extra=listed("map", "type"),
     )
@@ -255,6 +256,11 @@ class LlamaDeploymentStatus(Model):
     )
     rollout: RolloutStatus | None = Field(
         default=None, description="How the servers are replaced; absent before the first rollout."
+    )
+    sizing_advice: str | None = Field(
+        default=None,
+        description="What to set for the load of the last hour; empty: nothing. Never set by itself.",
+        max_length=1024,
     )
     endpoint: EndpointStatus | None = Field(default=None, description="How to reach the servers.")
     autoscaling: AutoscalingStatus | None = Field(

@@ -40,6 +40,7 @@ _POD_STATUS = (
     "conditions",
     "initContainerStatuses",
     "containerStatuses",
+    "podIP",
 )
 
 
@@ -82,6 +83,10 @@ class Caches:
         """Every informer."""
         named = [self.deployments, self.weights, self.pods, self.nodes, self.classes]
         return [*named, self.quotas, self.keda.informer, *self.children.values()]
+
+    def serving(self) -> list[Object]:
+        """Deployments that are not on their way out."""
+        return [raw for raw in self.deployments.store.list() if not _leaves(raw)]
 
     def children_of(self, uid: str) -> list[Object]:
         """Cached children whose owner has this UID and that are not on their way out."""

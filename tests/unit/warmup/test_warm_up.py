@@ -42,7 +42,8 @@ class Engine:
 
     async def __call__(self, scope: Message, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
-            return await send({"type": "lifespan.startup.complete"})
+            await send({"type": "lifespan.startup.complete"})
+            return
         code, body = 200, b""
         if scope["path"] != "/health":
             await self.may_answer.wait()
@@ -50,7 +51,7 @@ class Engine:
             self.asked.append((scope, json.loads((await receive())["body"])))
             code, body = self._next()
         await send({"type": "http.response.start", "status": code, "headers": []})
-        return await send({"type": "http.response.body", "body": body})
+        await send({"type": "http.response.body", "body": body})
 
     def _next(self) -> tuple[int, bytes]:
         answer = self.answers.pop(0) if self.answers else (200, b'data: {"choices": []}\n\n')
