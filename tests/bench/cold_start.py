@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
@@ -36,7 +36,7 @@ class Start:
 
     seconds: float
     restore_seconds: float = 0.0
-    told: startup.Told = startup.Told()
+    told: startup.Told = field(default_factory=startup.Told)
 
 
 class Place:
@@ -162,7 +162,7 @@ def told(name: str, start: Start) -> None:
 @click.option("--rounds", default=5, show_default=True, help="Starts of each kind, by turns.")
 def main(rounds: int) -> None:
     """Print what starts take; exit 1 where a figure is missed."""
-    with tempfile.TemporaryDirectory(prefix="cold-", dir="/tmp") as folder:  # noqa: S108 - sockets
+    with tempfile.TemporaryDirectory(prefix="cold-", dir="/tmp") as folder:
         place = Place(Path(folder))
         first, second = compared(place)
         told("first start", first)

@@ -15,7 +15,6 @@ from llama_operator.api.conditions import Condition, find
 
 Object = dict[str, Any]
 TYPE = "SizingOptimal"
-WELL, OVER, FULL, PREEMPTING = "WellSized", "OverProvisioned", "KVCacheSaturated", "Preempting"
 
 # To begin with a verdict, and to stay with it.
 FULL_FROM, FULL_UNTIL = 0.90, 0.75
@@ -68,7 +67,7 @@ class Verdict:
     @property
     def condition(self) -> Condition:
         """The condition."""
-        good = self.reason == WELL
+        good = self.reason == "WellSized"
         message = self.advice or "Load and size have fitted over the last hour"
         return Condition(TYPE, "True" if good else "False", self.reason, message)
 
@@ -85,16 +84,18 @@ def judge(window: Window, sized: Sized, before: Verdict | None = None) -> Verdic
 
 
 def _reason(window: Window, sized: Sized, before: str) -> str | None:
-    if window.preempted >= (PREEMPTED_UNTIL if before == PREEMPTING else PREEMPTED_FROM):
-        return PREEMPTING
-    full = FULL_UNTIL if before == FULL else FULL_FROM
-    if window.kv_p95 >= full and (window.waiting_p95 >= 1 or before == FULL):
-        return FULL
+    if window.preempted >= (PREEMPTED_UNTIL if before == "Preempting" else PREEMPTED_FROM):
+        return "Preempting"
+    was_full, was_over = before == "KVCacheSaturated", before == "OverProvisioned"
+    full = window.kv_p95 >= (FULL_UNTIL if was_full else FULL_FROM)
+    if full and (window.waiting_p95 >= 1 or was_full):
+        return "KVCacheSaturated"
     if window.busy < LEAST_BUSY:
         return None
-    over = OVER_UNTIL if before == OVER else OVER_FROM
-    idle = window.peak < over and window.waiting_p95 < 1
-    return OVER if idle and (before == OVER or _less(window, sized)) else WELL
+    idle = window.peak < (OVER_UNTIL if was_over else OVER_FROM) and window.waiting_p95 < 1
+    if idle and (was_over or _less(window, sized)):
+        return "OverProvisioned"
+    return "WellSized"
 
 
 def identity(raw: Object) -> tuple[str, int]:
@@ -142,7 +143,12 @@ def _over(window: Window, sized: Sized) -> str:
     return f"{_less(window, sized)}: {why}"
 
 
-_ADVICE = {WELL: _well, FULL: _full, PREEMPTING: _preempting, OVER: _over}
+_ADVICE = {
+    "WellSized": _well,
+    "KVCacheSaturated": _full,
+    "Preempting": _preempting,
+    "OverProvisioned": _over,
+}
 
 
 def _more_replicas(sized: Sized) -> str:
