@@ -142,6 +142,10 @@ bench-operator: prepare  ## 100, 1,000 and 10,000 deployments on a real API serv
 bench-guard: setup  ## What the API key guard costs: real vLLM with and without it, by turns
 	@$(PY) -m tests.bench.guard $(BENCH_ARGS)
 
+.PHONY: bench-cold-start
+bench-cold-start: setup  ## A start with a compile cache and without; guard and warm-up against a plain engine
+	@$(PY) -m tests.bench.cold_start $(BENCH_ARGS)
+
 .PHONY: bench-rollout
 bench-rollout: prepare  ## Rollouts on full and free GPUs: strategy, servers that answer, way back
 	@$(PY) -m tests.bench.rollout $(BENCH_ARGS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +19,7 @@ from llama_operator.reconcile.fleet import ColdStarts, FleetCollector
 from llama_operator.reconcile.gather import Gatherer
 from llama_operator.reconcile.reconciler import DeploymentReconciler, WeightsReconciler
 from llama_operator.reconcile.recorder import ConditionRecorder
+from llama_operator.reconcile.sizing_watch import SizingWatch
 from llama_operator.render import adapters
 from llama_operator.render.inputs import Object
 from llama_operator.render.weights import weights_name
@@ -26,6 +27,7 @@ from llama_operator.runtime.api import Api
 from llama_operator.runtime.config import load_configuration
 from llama_operator.runtime.controller import Controller
 from llama_operator.runtime.current import current
+from llama_operator.runtime.errors import NotLeader
 from llama_operator.runtime.events import EventRecorder
 from llama_operator.runtime.hooks import ControllerHooks, InformerHooks, LeaderHooks, QueueHooks
 from llama_operator.runtime.leader import LeaderElector
@@ -73,12 +75,15 @@ def build(config: Config, api: Api, metrics: Metrics) -> Manager:
     informer_hooks = cast(InformerHooks, metrics.informer)
     caches = Caches(api, config.watch_namespace or None, informer_hooks)
     events = EventRecorder(api, CONTROLLER)
-    gatherer = Gatherer(api, caches, models(config.models_file), config.settings, api.clock)
+    sizes = SizingWatch(caches, api.clock, leads(api))
+    catalogue = models(config.models_file)
+    gatherer = Gatherer(api, caches, catalogue, config.settings, api.clock, sizes.verdict)
     shared = (api, caches, gatherer, ConditionRecorder(events), api.clock)
     servers = _controller("llamadeployment", DeploymentReconciler(*shared), config, metrics)
     weights = _controller("llamaweights", WeightsReconciler(*shared), config, metrics)
     manager = Manager(api, caches.all, [servers, weights], _leader(config, api, metrics))
     manager.add(events.run)
+    manager.add(lambda: sizes.run(servers.queue.add))
     for controller in manager.controllers:
         metrics.queue.observe(controller.queue)
         metrics.controller.known(controller.name)
@@ -88,6 +93,19 @@ def build(config: Config, api: Api, metrics: Metrics) -> Manager:
     caches.pods.add_handler(starts.seen)
     caches.deployments.add_handler(starts.told)
     return manager
+
+
+def leads(api: Api) -> Callable[[], bool]:
+    """Whether this process may write."""
+
+    def ask() -> bool:
+        try:
+            api.fence()
+        except NotLeader:
+            return False
+        return True
+
+    return ask
 
 
 def models(path: str) -> catalog.Catalog:
@@ -131,7 +149,7 @@ def watch(manager: Manager, caches: Caches, servers: Controller, weights: Contro
         manager.watch(caches.children[kind.kind], servers, deployment_of)
     for kind in resources.WEIGHTS_CHILDREN:
         manager.watch(caches.children[kind.kind], weights, weights_of)
-    for kind in (*resources.ACTIVATOR_CHILDREN, *resources.ADAPTER_CHILDREN):
+    for kind in resources.SHARED_CHILDREN:
         manager.watch(caches.children[kind.kind], servers, deployment_of)
     for kind in resources.SCALING_CHILDREN:
         manager.watch(

@@ -126,6 +126,10 @@ ACCEPTED = {
         },
     ),
     "rollout": deployment(rollout={"strategy": "Surge", "allowDowntime": False}),
+    "compile cache": deployment(compileCache={"storage": {}}, startup={"warmUp": False}),
+    "compile cache of a size": deployment(
+        compileCache={"storage": {"accessModes": ["ReadWriteMany"], "size": "9Gi"}}
+    ),
     "durations": deployment(drain={"timeout": "1h30m"}, startup={"budget": "45m"}),
 }
 

@@ -323,6 +323,12 @@ BOUNDS = [
     Refusal(
         "undo", deployment(rollout={"undoTo": "Not A Name"}), "spec.rollout.undoTo", "should match"
     ),
+    Refusal(
+        "cache mode",
+        deployment(compileCache={"storage": {"accessModes": ["ReadOnlyMany"]}}),
+        "spec.compileCache.storage.accessModes",
+        "supported values",
+    ),
     Refusal("budget", deployment(startup={"budget": "30"}), "spec.startup.budget", "should match"),
     Refusal(
         "strategy",

@@ -17,7 +17,7 @@ from kubernetes import client
 from tests.support.builders import COMMIT, DIGEST, deployment_view, weights_view, world
 from tests.support.simulation import SHAPE
 
-from llama_operator import guard
+from llama_operator import guard, warmup
 from llama_operator.guard import adapters
 from llama_operator.reconcile import source
 from llama_operator.reconcile.actions import Apply
@@ -96,6 +96,7 @@ SOURCES = {
     "llama_guard": guard.SOURCE,
     "llama_canary": guard.CANARY_SOURCE,
     "llama_adapters": adapters.SOURCE,
+    "llama_warm_up": warmup.SOURCE,
 }
 
 

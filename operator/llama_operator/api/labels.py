@@ -44,6 +44,10 @@ GUARD: Final = "llamactl.dev/guard"
 CANARY: Final = "llamactl.dev/canary"
 # The same for what starts transformers' server.
 LAUNCHER: Final = "llamactl.dev/launcher"
+# The same of the warm-up request.
+WARM_UP: Final = "llamactl.dev/warm-up"
+# And of the keeper of the compile cache.
+COMPILE_CACHE: Final = "llamactl.dev/compile-cache"
 # On pods: when their keys were last changed, since a kubelet looks at a pod that changes at once.
 KEYS_CHANGED: Final = "llamactl.dev/keys-changed"
 # Annotation of a server's pods: the source of what loads LoRA adapters, which they mount.

@@ -26,6 +26,7 @@ from llama_operator.api.v1alpha1_adapters import (
     LoraSpec,
 )
 from llama_operator.api.v1alpha1_autoscaling import AutoscalingSpec, ScalingTarget
+from llama_operator.api.v1alpha1_cache import CompileCacheSpec
 from llama_operator.api.v1alpha1_engine import EngineSpec, GpuSpec, SizingSpec
 from llama_operator.api.v1alpha1_pods import (
     DisruptionSpec,
@@ -35,6 +36,7 @@ from llama_operator.api.v1alpha1_pods import (
     SchedulingSpec,
     StartupSpec,
 )
+from llama_operator.api.v1alpha1_rollout import RolloutSpec
 from llama_operator.api.v1alpha1_source import (
     MODEL_TEXT,
     DeploymentRetention,
@@ -87,6 +89,7 @@ __all__ = [
     "AuthSpec",
     "AutoscalingSpec",
     "AutoscalingStatus",
+    "CompileCacheSpec",
     "DeploymentRetention",
     "DisruptionSpec",
     "DrainSpec",
@@ -179,41 +182,6 @@ class EndpointSpec(Model):
     )
 
 
-class RolloutSpec(Model):
-    """How a changed spec reaches the servers."""
-
-    strategy: Literal["Auto", "Surge", "InPlace", "Swap"] = Field(
-        default="Auto",
-        description="Surge starts new servers before old ones stop and needs free GPUs; InPlace "
-        "replaces one at a time; Swap stops all old ones first. Auto counts the GPUs that are free "
-        "and says in status.rollout what it chose. Default Auto.",
-    )
-    allow_downtime: bool = Field(
-        default=True,
-        description="Auto may stop the only server before the new one starts, where its GPUs are "
-        "needed; false: it waits for free ones. Default true.",
-    )
-    automatic_rollback: bool = Field(
-        default=True,
-        description="Go back to the last good revision when a new one fails for good, or does not "
-        "start within its budget. It is not tried again until the spec changes. Default true.",
-    )
-    history_limit: int = Field(
-        default=5,
-        description="Earlier revisions that are kept, with the weights they mount. Default 5.",
-        ge=0,
-        le=100,
-        json_schema_extra=INT32,
-    )
-    undo_to: str | None = Field(
-        default=None,
-        description="A kept revision that servers are to be of, whatever else the spec says, until "
-        "this is removed. Auto: the revision of the spec.",
-        max_length=253,
-        pattern=NAME_PATTERN,
-    )
-
-
 class LlamaDeploymentSpec(Model):
     """Which model to serve and how; everything but `model` has a default that works."""
 
@@ -274,12 +242,15 @@ class LlamaDeploymentSpec(Model):
         default_factory=RolloutSpec, description="How a changed spec reaches the servers."
     )
     startup: StartupSpec = Field(
-        default_factory=StartupSpec, description="How long a start may take."
+        default_factory=StartupSpec, description="How long a start may take, and when it is over."
     )
     drain: DrainSpec = Field(default_factory=DrainSpec, description="How a server stops.")
     disruption: DisruptionSpec = Field(
         default_factory=DisruptionSpec,
         description="How many replicas a drain of nodes may take at once.",
+    )
+    compile_cache: CompileCacheSpec = Field(
+        default_factory=CompileCacheSpec, description="Compiled code for the next server."
     )
     scheduling: SchedulingSpec = Field(
         default_factory=SchedulingSpec,

@@ -24,7 +24,7 @@ from llama_operator.api.fields import (
 
 
 class StartupSpec(Model):
-    """How long a start may take."""
+    """How long a start may take, and when it is over."""
 
     budget: str = Field(
         default="auto",
@@ -34,6 +34,11 @@ class StartupSpec(Model):
         ),
         max_length=32,
         pattern=rf"^auto$|{DURATION_PATTERN}",
+    )
+    warm_up: bool = Field(
+        default=True,
+        description="A server is ready once it has answered a request of its own, and not before; "
+        "false: as soon as it listens. Default true.",
     )
 
 

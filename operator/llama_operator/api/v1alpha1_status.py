@@ -135,6 +135,9 @@ class ColdStartStatus(Model):
     load_seconds: int | None = Field(default=None, description="Loading weights.", ge=0)
     compile_seconds: int | None = Field(default=None, description="torch.compile.", ge=0)
     graphs_seconds: int | None = Field(default=None, description="Capturing CUDA graphs.", ge=0)
+    first_token_seconds: int | None = Field(
+        default=None, description="From the warm-up request to its first token.", ge=0
+    )
 
 
 class EndpointStatus(Model):
@@ -222,7 +225,8 @@ class LlamaDeploymentStatus(Model):
     )
     conditions: tuple[StatusCondition, ...] = Field(
         default=(),
-        description="Ready, Planned, WeightsReady, Available, Progressing, Degraded (True is bad).",
+        description="Ready, Planned, WeightsReady, Available, Progressing, Degraded (True is bad), "
+        "SizingOptimal (after an hour of load).",
         max_length=32,
         json_schema_extra=listed("map", "type"),
     )
@@ -253,6 +257,11 @@ class LlamaDeploymentStatus(Model):
     )
     rollout: RolloutStatus | None = Field(
         default=None, description="How the servers are replaced; absent before the first rollout."
+    )
+    sizing_advice: str | None = Field(
+        default=None,
+        description="What to set for the load of the last hour; empty: nothing. Never set by itself.",
+        max_length=1024,
     )
     endpoint: EndpointStatus | None = Field(default=None, description="How to reach the servers.")
     adapters: tuple[AdapterStatus, ...] = Field(

@@ -34,6 +34,7 @@ _SECONDS = MappingProxyType(
         "compile": re.compile(
             r"torch\.compile(?: and initial profiling run)? t(?:ook|akes) ([\d.]+) s"
         ),
+        "first_token": re.compile(r"llama_warm_up: the first token came after ([\d.]+) s"),
         "graphs": re.compile(r"Graph capturing finished in ([\d.]+) s"),
     }
 )
@@ -56,6 +57,7 @@ class Told:
     load_seconds: float | None = None
     compile_seconds: float | None = None
     graphs_seconds: float | None = None
+    first_token_seconds: float | None = None
 
 
 def phase(lines: Sequence[str]) -> str:

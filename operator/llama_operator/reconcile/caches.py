@@ -41,6 +41,7 @@ _POD_STATUS = (
     "conditions",
     "initContainerStatuses",
     "containerStatuses",
+    "podIP",
 )
 
 
@@ -88,6 +89,10 @@ class Caches:
         named = [self.deployments, self.weights, self.pods, self.nodes, self.classes]
         definitions = [self.keda.informer, self.lws.informer]
         return [*named, self.quotas, *definitions, *self.children.values()]
+
+    def serving(self) -> list[Object]:
+        """Deployments that are not on their way out."""
+        return [raw for raw in self.deployments.store.list() if not _leaves(raw)]
 
     def children_of(self, uid: str) -> list[Object]:
         """Cached children whose owner has this UID and that are not on their way out."""

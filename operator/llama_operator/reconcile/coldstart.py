@@ -50,6 +50,7 @@ def status(pod: Object, told: Told) -> Object:
         "load": told.load_seconds,
         "compile": told.compile_seconds,
         "graphs": told.graphs_seconds,
+        "firstToken": told.first_token_seconds,
     }
     known = {f"{name}Seconds": round(each) for name, each in seconds.items() if each is not None}
     observed = {

@@ -113,7 +113,10 @@ def decide(view: DeploymentView) -> Decision:
 def _spare(
     view: DeploymentView, desired: list[Object], revision: str, course: rollout.Course | None
 ) -> list[Action]:
-    kinds = ("PodDisruptionBudget", "NetworkPolicy")
+    kinds = ["PodDisruptionBudget", "NetworkPolicy"]
+    if not view.spec.compile_cache.enabled:
+        # Otherwise it stays with its deployment: an earlier revision may mount it again.
+        kinds.append("PersistentVolumeClaim")
     kept = rollout.needed(view, revision, course) if course else {revision}
     gone = [*prune(desired, view.children, kinds), *scaling.spare(view, desired)]
     gone += rollout.leaves(view, course) if course else []

@@ -72,7 +72,7 @@ class ColdStarts:
         was, now = _cold_start(old), _cold_start(new)
         if old is None or not now or was.get("pod") == now["pod"]:
             return
-        for phase in ("load", "compile", "graphs"):
+        for phase in ("load", "compile", "graphs", "firstToken"):
             if f"{phase}Seconds" in now:
                 self._seconds.labels(phase).observe(now[f"{phase}Seconds"])
 
@@ -120,6 +120,11 @@ def _servers(objects: list[Object]) -> Iterator[Metric]:
         "1 for what is wrong with a deployment.",
         labels=(*_OBJECT, "cause"),
     )
+    sizing = GaugeMetricFamily(
+        "llama_operator_sizing_advice",
+        "1 for a deployment whose size does not fit its load; status.sizingAdvice says what to set.",
+        labels=(*_OBJECT, "reason"),
+    )
     start = GaugeMetricFamily(
         "llama_operator_last_start_seconds",
         "Seconds of the last start of a server that was read, by phase.",
@@ -135,9 +140,11 @@ def _servers(objects: list[Object]) -> Iterator[Metric]:
             numbers[name].add_metric(labels, value)
         if _status(obj, "Degraded") == "True":
             degraded.add_metric((*labels, _reason(obj, "Degraded")), 1)
+        if _status(obj, "SizingOptimal") == "False":
+            sizing.add_metric((*labels, _reason(obj, "SizingOptimal")), 1)
         for phase, seconds in _phases(obj).items():
             start.add_metric((*labels, phase), seconds)
-    yield from (info, *numbers.values(), degraded, start)
+    yield from (info, *numbers.values(), degraded, sizing, start)
 
 
 _NUMBERS = {

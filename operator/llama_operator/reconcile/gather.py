@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 
 from llama_operator.api import signed_url
@@ -27,6 +28,7 @@ from llama_operator.reconcile.complaints import Complaints
 from llama_operator.reconcile.holders import Holder
 from llama_operator.reconcile.ownership import index
 from llama_operator.reconcile.podlogs import PodLogs
+from llama_operator.reconcile.sizing import Verdict, told
 from llama_operator.reconcile.snapshot import (
     DeploymentView,
     Object,
@@ -51,13 +53,20 @@ class Gatherer:
     """Snapshots of both kinds."""
 
     def __init__(
-        self, api: Api, caches: Caches, catalog: Catalog, settings: Settings, clock: Clock
+        self,
+        api: Api,
+        caches: Caches,
+        catalog: Catalog,
+        settings: Settings,
+        clock: Clock,
+        sizing: Callable[[Object], Verdict | None] = told,
     ) -> None:
         self._api = api
         self._caches = caches
         self._catalog = catalog
         self._settings = settings
         self._clock = clock
+        self._sizing = sizing
         self._logs = PodLogs(api)
         self._starts = StartLogs(api, clock)
         self._adapters = AdapterLogs(api, clock)
@@ -105,6 +114,7 @@ class Gatherer:
             events=await self._complaints.of(current),
             starts=await self._starts.follow(servers),
             told=await self._starts.told(sets.firsts(current), _known(raw)),
+            sizing=self._sizing(raw),
             key=await self._key(raw, spec),
             claim=await self._claim_of_copy(namespace, weights),
         )

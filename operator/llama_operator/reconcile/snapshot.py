@@ -14,6 +14,7 @@ from llama_operator.diagnose.events import Events
 from llama_operator.diagnose.startup import Told
 from llama_operator.reconcile import sets
 from llama_operator.reconcile.holders import Holder
+from llama_operator.reconcile.sizing import Verdict
 from llama_operator.render.inputs import Owner, Settings
 
 Object = dict[str, Any]
@@ -103,6 +104,8 @@ class DeploymentView:
     starts: Mapping[str, Start] = field(default_factory=dict)
     # A pod that serves, and what it told on the way, where the status has not that of one yet.
     told: tuple[Object, Told] | None = None
+    # What an hour of life says of its size; None while it says nothing.
+    sizing: Verdict | None = None
     key: SecretView | None = None
     # The claim of the copy, where the user has named one.
     claim: Object | None = None

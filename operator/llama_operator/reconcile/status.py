@@ -15,6 +15,7 @@ from llama_operator.reconcile.decide import Decision
 from llama_operator.reconcile.ownership import changed
 from llama_operator.reconcile.record import Record
 from llama_operator.reconcile.rollout import Course
+from llama_operator.reconcile.sizing import TYPE as SIZING
 from llama_operator.reconcile.snapshot import DeploymentView, Object
 from llama_operator.render import secret
 from llama_operator.render.meta import selector
@@ -31,9 +32,11 @@ def build(view: DeploymentView, decision: Decision, failure: Failure | None, now
     missing = choice.missing if choice else None
     conditions = _conditions(view, decision, server, failure, missing)
     old = view.raw.get("status", {})
+    conditions += [view.sizing.condition] if view.sizing else []
+    before = [each for each in old.get("conditions", []) if view.sizing or each["type"] != SIZING]
     status: Object = {
         "observedGeneration": generation,
-        "conditions": merge(old.get("conditions", []), conditions, generation, now),
+        "conditions": merge(before, conditions, generation, now),
         **_counts(server),
         "selector": ",".join(f"{k}={v}" for k, v in selector(view.owner, labels.SERVER).items()),
         "weights": _weights(view),
@@ -42,6 +45,8 @@ def build(view: DeploymentView, decision: Decision, failure: Failure | None, now
     status |= _told(view)
     if decision.adapters:
         status["adapters"] = adapters.told(view, decision.adapters)
+    if view.sizing is not None and view.sizing.advice:
+        status["sizingAdvice"] = view.sizing.advice
     if choice is not None:
         status["autoscaling"] = choice.to_status()
     revision = _revision(view, decision, conditions)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from llama_operator import warmup
 from llama_operator.api.quantity import parse_duration
 from llama_operator.guard import CANARY_MIDDLEWARE, MIDDLEWARE
 from llama_operator.render import adapting
@@ -103,7 +104,9 @@ def server_args(serving: Serving, model_dir: str) -> list[str]:
 
 def _middlewares(serving: Serving) -> list[str]:
     # The last one stands first.
-    return [CANARY_MIDDLEWARE, MIDDLEWARE] if serving.plan.nodes > 1 else [MIDDLEWARE]
+    inner = [warmup.MIDDLEWARE] if serving.spec.startup.warm_up else []
+    inner += [CANARY_MIDDLEWARE] if serving.plan.nodes > 1 else []
+    return [*inner, MIDDLEWARE]
 
 
 def _leader_args(serving: Serving) -> list[str]:

@@ -66,7 +66,8 @@ def _other(serving: Serving, whole: Object) -> Object:
     """A rank without a port: no probe, no guard, no key."""
     meta = dict(whole["metadata"])
     meta["labels"] = {**meta["labels"], labels.COMPONENT: labels.WORKER}
-    kept = {name: text for name, text in meta["annotations"].items() if name != labels.GUARD}
+    closed = guarding.carried(serving)
+    kept = {name: text for name, text in meta["annotations"].items() if name not in closed}
     ours = guarding.names(serving)
     spec = dict(whole["spec"])
     spec["containers"] = [_rank(serving, each, ours) for each in spec["containers"]]

@@ -2,22 +2,30 @@
 
 The code travels in the template, so it is kept with the revision, needs no object of its own and
 no right to make one. The Secret is a volume: the kubelet brings a new key to a server that runs.
+The warm-up request lies beside it and comes the same way.
 """
 
 from __future__ import annotations
 
-from llama_operator import guard
+from llama_operator import guard, warmup
 from llama_operator.api import labels
 from llama_operator.render import adapting, secret
 from llama_operator.render.inputs import Object, Serving
 
 _CODE, _KEYS = "guard", "api-keys"
+_FILES = {
+    labels.GUARD: guard.MODULE,
+    labels.LAUNCHER: guard.LAUNCHER,
+    labels.WARM_UP: warmup.MODULE,
+}
 
 
 def carried(serving: Serving) -> dict[str, str]:
-    """Annotations: the guard's source, and that of the launcher where the engine needs one."""
-    launcher = {labels.LAUNCHER: guard.LAUNCHER_SOURCE} if _launched(serving) else {}
-    return {labels.GUARD: guard.SOURCE, **launcher}
+    """Annotations: the guard's source, and those of the launcher and of the warm-up request."""
+    launched = serving.spec.engine.type == "transformers"
+    warm = serving.spec.startup.warm_up and not launched
+    more = {labels.LAUNCHER: guard.LAUNCHER_SOURCE} if launched else {}
+    return {labels.GUARD: guard.SOURCE, **more, **({labels.WARM_UP: warmup.SOURCE} if warm else {})}
 
 
 def env(serving: Serving) -> list[Object]:
@@ -37,10 +45,7 @@ def mounts(serving: Serving) -> list[Object]:
 
 def volumes(serving: Serving) -> list[Object]:
     """The annotation as a file, and the Secret; without the Secret the pod waits for it."""
-    files = {labels.GUARD: guard.MODULE}
-    if _launched(serving):
-        files[labels.LAUNCHER] = guard.LAUNCHER
-    items = [_file(*each) for each in files.items()]
+    items = [_file(name, _FILES[name]) for name in carried(serving)]
     found: list[Object] = [{"name": _CODE, "downwardAPI": {"items": items}}]
     if _asks(serving):
         name = secret.secret_name(serving.owner.name, serving.spec)
@@ -56,10 +61,6 @@ def names(serving: Serving) -> set[str]:
 def _file(annotation: str, module: str) -> Object:
     source = {"fieldPath": f"metadata.annotations['{annotation}']"}
     return {"path": f"{module}.py", "fieldRef": source}
-
-
-def _launched(serving: Serving) -> bool:
-    return serving.spec.engine.type == "transformers"
 
 
 def _asks(serving: Serving) -> bool:

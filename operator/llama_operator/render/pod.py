@@ -13,6 +13,7 @@ from llama_operator.api import labels
 from llama_operator.api.quantity import format_bytes
 from llama_operator.render import (
     adapting,
+    compile_cache,
     env,
     flags,
     guarding,
@@ -41,7 +42,7 @@ def template(serving: Serving) -> Object:
     own = {**child_labels(serving.owner, labels.SERVER), labels.VOLUME: _volume(serving)}
     meta: Object = {"labels": {**user.labels, **own, **unscraped(serving.spec)}}
     carried = {**guarding.carried(serving), **adapting.carried(serving)}
-    meta["annotations"] = {**user.annotations, **carried}
+    meta["annotations"] = {**user.annotations, **carried, **compile_cache.carried(serving)}
     return {"metadata": meta, "spec": _pod_spec(serving)}
 
 
@@ -57,6 +58,8 @@ def _pod_spec(serving: Serving) -> Object:
         "volumes": _volumes(serving),
         "tolerations": resources.tolerations(serving.spec),
     }
+    keepers = compile_cache.keepers(serving, container_security())
+    pod |= {"initContainers": keepers} if keepers else {}
     return {**pod, **_placement(serving), **_pull_secrets(spec.engine.image_pull_secrets)}
 
 
@@ -95,7 +98,7 @@ def _container(serving: Serving) -> Object:
         "name": CONTAINER,
         "image": serving.image,
         **_program(serving),
-        "env": env.server_env(serving),
+        "env": [*env.server_env(serving), *compile_cache.engine_env(serving)],
         "ports": [{"name": "http", "containerPort": port, "protocol": "TCP"}],
         "resources": resources.engine_resources(serving),
         "securityContext": container_security(),
@@ -141,6 +144,7 @@ def _volumes(serving: Serving) -> list[Object]:
         {"name": "cache", "emptyDir": {}},
         *guarding.volumes(serving),
         *adapting.volumes(serving),
+        *compile_cache.volumes(serving),
         *outward.ca_volumes(serving.settings.ca_bundle),
     ]
 
@@ -168,16 +172,20 @@ def _affinity(serving: Serving) -> Object:
     Kubernetes lets the first such pod go anywhere: its own labels fulfil the term.
     """
     user = serving.spec.scheduling.affinity
-    if not serving.weights.one_node:
+    together = [*_beside_the_copy(serving), *compile_cache.one_node(serving)]
+    if not together:
         return dict(user)
-    together = {
-        "labelSelector": {"matchLabels": {labels.VOLUME: _volume(serving)}},
-        "topologyKey": "kubernetes.io/hostname",
-    }
     pods = dict(user.get("podAffinity", {}))
-    terms = [*pods.get("requiredDuringSchedulingIgnoredDuringExecution", ()), together]
+    terms = [*pods.get("requiredDuringSchedulingIgnoredDuringExecution", ()), *together]
     pods["requiredDuringSchedulingIgnoredDuringExecution"] = terms
     return {**user, "podAffinity": pods}
+
+
+def _beside_the_copy(serving: Serving) -> list[Object]:
+    if not serving.weights.one_node:
+        return []
+    volume = {"matchLabels": {labels.VOLUME: _volume(serving)}}
+    return [{"labelSelector": volume, "topologyKey": "kubernetes.io/hostname"}]
 
 
 def _pull_secrets(secrets: Iterable[Object]) -> Object:

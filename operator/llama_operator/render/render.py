@@ -7,6 +7,7 @@ from llama_operator.render import (
     access,
     activator,
     claim,
+    compile_cache,
     deployment,
     group,
     jobs,
@@ -33,7 +34,7 @@ def serving_objects(
     grouped = is_group(template)
     objects = [*network.objects(serving, grouped=grouped or serving.grouped)]
     make = group.group_set if grouped else deployment.deployment
-    objects.append(make(serving, template, how))
+    objects += [*compile_cache.claims(serving, template), make(serving, template, how)]
     if serving.to_zero:
         objects += activator.objects(serving, template)
     objects += scalers.scalers(serving)

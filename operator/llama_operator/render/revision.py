@@ -33,8 +33,17 @@ def inputs_of(spec: LlamaDeploymentSpec, weights: Copy) -> str:
         wished.pop("lora", None)
     endpoint = dict(wished.get("endpoint", {}))
     endpoint.pop("networkPolicy", None)
+    wished |= _cache(spec, wished.pop("compileCache", {}))
     mounted = {"claim": weights.claim, "path": weights.path}
     return digest({**wished, "endpoint": endpoint, "weights": mounted})
+
+
+def _cache(spec: LlamaDeploymentSpec, written: dict[str, Any]) -> dict[str, Any]:
+    """The compile cache, where servers use one; how large it is changes none of them."""
+    if not spec.compile_cache.enabled or spec.compile_cache.storage is None:
+        return {}
+    place = {key: value for key, value in written["storage"].items() if key != "size"}
+    return {"compileCache": place}
 
 
 def revision_name(name: str, inputs: str) -> str:

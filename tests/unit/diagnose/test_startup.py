@@ -52,8 +52,10 @@ def test_the_slowest_worker_counts() -> None:
         "INFO [default_loader.py:267] Loading weights took 31.50 seconds",
         "INFO [monitor.py:48] torch.compile takes 24.01 s in total",
         "INFO [gpu_model_runner.py:1] Graph capturing finished in 6 secs, took 1.10 GiB",
+        "INFO 11-27 01:00:00 [llama_warm_up.py:70] llama_warm_up: the first token came after 1.25 s",
     ]
     found = told(lines)
+    assert found.first_token_seconds == 1.25
     assert (found.load_seconds, found.compile_seconds, found.graphs_seconds) == (31.5, 24.01, 6.0)
 
 

@@ -95,6 +95,15 @@ def test_deployments_by_state_and_what_is_wrong() -> None:
     )
 
 
+def test_advice_on_size_is_told_only_where_there_is_some() -> None:
+    def sized(name: str, status: str, reason: str) -> Object:
+        return deployment(name, status={"conditions": [condition("SizingOptimal", status, reason)]})
+
+    found = scraped(sized("full", "False", "KVCacheSaturated"), sized("well", "True", "WellSized"))
+    assert value(found, "sizing_advice", "full", reason="KVCacheSaturated") == 1
+    assert value(found, "sizing_advice", "well", reason="WellSized") is None
+
+
 def test_which_object_is_in_which_state() -> None:
     found = scraped(SERVING, BROKEN, copies=(COMING, THERE))
     assert value(found, "deployment_state", "good", state="Serving") == 1

@@ -59,9 +59,10 @@ def test_other_ranks_have_no_port_no_probe_no_guard_and_no_key() -> None:
 def test_the_guard_stands_before_the_canary() -> None:
     """vLLM puts the last middleware first."""
     flags = [each for each in engine(parts()[0])["args"] if each.startswith("--middleware=")]
-    assert flags == ["--middleware=llama_canary.Canary", "--middleware=llama_guard.Guard"]
+    assert [each.rpartition(".")[2] for each in flags] == ["WarmUp", "Canary", "Guard"]
     items = next(v for v in parts()[0]["spec"]["volumes"] if "downwardAPI" in v)["downwardAPI"]
-    assert [each["path"] for each in items["items"]] == ["llama_guard.py", "llama_canary.py"]
+    files = {each["path"] for each in items["items"]}
+    assert files == {"llama_guard.py", "llama_warm_up.py", "llama_canary.py"}
 
 
 def test_every_rank_mounts_the_weights_read_only_and_asks_for_its_share() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.support.builders import serving
 
-from llama_operator import guard
+from llama_operator import guard, warmup
 from llama_operator.api import labels
 from llama_operator.api.reserved import reserved_args, reserved_env
 from llama_operator.render import pod
@@ -38,9 +38,11 @@ def mounts(**spec: Any) -> Object:
 
 def test_the_source_is_mounted_where_python_looks_for_it() -> None:
     assert template()["metadata"]["annotations"][labels.GUARD] == guard.SOURCE
-    (item,) = volumes()["guard"]["downwardAPI"]["items"]
-    assert item["path"] == "llama_guard.py"
-    assert item["fieldRef"]["fieldPath"] == "metadata.annotations['llamactl.dev/guard']"
+    items = volumes()["guard"]["downwardAPI"]["items"]
+    assert {each["path"]: each["fieldRef"]["fieldPath"] for each in items} == {
+        "llama_guard.py": "metadata.annotations['llamactl.dev/guard']",
+        "llama_warm_up.py": "metadata.annotations['llamactl.dev/warm-up']",
+    }
     assert mounts()["guard"] == {
         "name": "guard", "mountPath": env()["PYTHONPATH"], "readOnly": True,
     }  # fmt: skip
@@ -82,4 +84,21 @@ def test_a_users_middleware_or_key_is_refused(arg: str) -> None:
 
 def test_users_keep_their_annotations() -> None:
     made = template(podMetadata={"annotations": {"team": "a"}})["metadata"]["annotations"]
-    assert made == {"team": "a", labels.GUARD: guard.SOURCE}
+    assert made == {"team": "a", labels.GUARD: guard.SOURCE, labels.WARM_UP: warmup.SOURCE}
+
+
+def test_the_guard_stands_before_the_warm_up() -> None:
+    # vLLM puts the one that is named last before all others.
+    found = [arg for arg in engine()["args"] if arg.startswith("--middleware")]
+    assert found == ["--middleware=llama_warm_up.WarmUp", "--middleware=llama_guard.Guard"]
+
+
+def test_without_a_warm_up_nothing_of_it_is_in_the_pod() -> None:
+    cold: Object = {"startup": {"warmUp": False}}
+    assert list(template(**cold)["metadata"]["annotations"]) == [labels.GUARD]
+    assert [item["path"] for item in volumes(**cold)["guard"]["downwardAPI"]["items"]] == [
+        "llama_guard.py"
+    ]
+    assert [arg for arg in engine(**cold)["args"] if "middleware" in arg] == [
+        "--middleware=llama_guard.Guard"
+    ]

@@ -59,9 +59,10 @@ def test_launcher_and_guard_travel_with_the_pod() -> None:
 
 def test_a_server_of_vllm_carries_no_launcher() -> None:
     found = pod.template(serving())
-    assert set(found["metadata"]["annotations"]) == {labels.GUARD}
+    assert set(found["metadata"]["annotations"]) == {labels.GUARD, labels.WARM_UP}
     (volume,) = (each for each in found["spec"]["volumes"] if each["name"] == "guard")
-    assert [each["path"] for each in volume["downwardAPI"]["items"]] == ["llama_guard.py"]
+    paths = [each["path"] for each in volume["downwardAPI"]["items"]]
+    assert paths == ["llama_guard.py", "llama_warm_up.py"]
 
 
 def test_nothing_of_vllm_is_in_it() -> None:

@@ -68,6 +68,17 @@ DASHBOARD = Dashboard(
                     stacked=True,
                     text="Deployments by the cause in their condition Degraded; empty is good.",
                 ),
+                lines(
+                    "Size and load do not fit",
+                    Query(
+                        f"count by (reason) "
+                        f"({each('llama_operator_sizing_advice', 'namespace, name, reason')})",
+                        "{{reason}}",
+                    ),
+                    width=24,
+                    stacked=True,
+                    text="Deployments with advice in status.sizingAdvice; empty is good.",
+                ),
                 table(
                     "Deployments",
                     Query(each("llama_operator_deployment_state", "namespace, name, state")),
