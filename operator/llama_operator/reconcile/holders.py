@@ -34,6 +34,7 @@ class Holder:
     stamp: str = ""
     volume: str = ""
     ready: bool = False
+    leaving: bool = False
 
 
 def holder(pod: Object) -> Holder:
@@ -48,6 +49,7 @@ def holder(pod: Object) -> Holder:
         stamp=stamp(pod) if serves else "",
         volume=own.get(labels.VOLUME, ""),
         ready=answers(pod),
+        leaving=bool(meta.get("deletionTimestamp")),
     )
 
 
