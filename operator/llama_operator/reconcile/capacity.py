@@ -32,16 +32,16 @@ def room(
     holders: Sequence[Holder],
     owner: tuple[str, str],
     resource: str,
+    replicas: int,
 ) -> Room:
     """What is free for pods of `template`, whose GPUs are counted as `resource`.
 
-    `owner` is namespace and name of the deployment. Its servers of other templates that do not
-    answer are not reckoned with: they give way before anything else does.
+    `owner` is namespace and name of the deployment, which wants so many `replicas`.
     """
-    wanted = stamp(template)
+    lasting = list(holders)
     # LeaderWorkerSet stops no group for being the one that does not answer.
-    alone = not is_group(template)
-    lasting = [each for each in holders if not (alone and _gives_way(each, owner, wanted))]
+    if not is_group(template):
+        lasting = _lasting(holders, owner, stamp(template), replicas)
     takers = _beside(eligible(nodes, template["spec"]), template, lasting, owner[0])
     held = _held(lasting)
     need = requests(template["spec"])
@@ -55,9 +55,27 @@ def room(
     )
 
 
-def _gives_way(holder: Holder, owner: tuple[str, str], wanted: str) -> bool:
+def _lasting(
+    holders: Sequence[Holder], owner: tuple[str, str], wanted: str, replicas: int
+) -> list[Holder]:
+    """Without the servers that stop before a new one starts.
+
+    Under a surge a Deployment stops old servers that do not answer first, but never so many that
+    fewer than `replicas` are left, those that start not counted. They are too many only where a
+    rollout was edited while it rolled; else a dead old server keeps its GPUs until a new one answers.
+    """
+    ours = [each for each in holders if _counted(each, owner)]
+    starting = sum(each.stamp == wanted and not each.ready for each in ours)
+    spare = max(0, len(ours) - starting - replicas)
+    silent = [each for each in ours if each.stamp != wanted and not each.ready]
+    going = {id(each) for each in silent[:spare]}
+    return [each for each in holders if id(each) not in going]
+
+
+def _counted(holder: Holder, owner: tuple[str, str]) -> bool:
+    """What ends already holds its GPUs until it has, and is no server to its Deployment."""
     ours = (holder.namespace, holder.server) == owner
-    return ours and not holder.ready and not holder.group and holder.stamp != wanted
+    return ours and not holder.leaving and not holder.group
 
 
 def _beside(

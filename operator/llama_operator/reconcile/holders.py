@@ -36,6 +36,7 @@ class Holder:
     ready: bool = False
     # Which of a LeaderWorkerSet's groups it is of; "" for none.
     group: str = ""
+    leaving: bool = False
 
 
 def holder(pod: Object) -> Holder:
@@ -51,6 +52,7 @@ def holder(pod: Object) -> Holder:
         volume=own.get(labels.VOLUME, ""),
         ready=answers(pod),
         group=own.get(labels.GROUP_INDEX, ""),
+        leaving=bool(meta.get("deletionTimestamp")),
     )
 
 

@@ -57,6 +57,8 @@ def counts(view: DeploymentView) -> bool:
         return False
     if spec.rollout.strategy != "Auto" or weights_condition(view).status != "True":
         return False
+    if not any(answers(pod) for pod in view.pods):
+        return False  # nobody is kept waiting by what stops first, whatever is free
     if _given_up(view, server, name) is not None or revisions.undo_problem(view):
         return False
     kept = view.children.get((revisions.KIND, name))
@@ -160,7 +162,7 @@ def _situation(view: DeploymentView, template: Object, gpus: int) -> Situation:
     found = None
     if view.holders is not None:
         place, resource = (owner.namespace, owner.name), gpu_resource(view.spec)
-        found = room(template, view.world.nodes, view.holders, place, resource)
+        found = room(template, view.world.nodes, view.holders, place, resource, view.spec.replicas)
     return Situation(
         strategy=rollout.strategy,
         replicas=view.spec.replicas,

@@ -56,10 +56,9 @@ def all_at_once(now: Situation) -> Situation:
 
 def _nothing_to_keep(now: Situation) -> Record:
     """A surge would keep old servers, and what they hold, until new ones answer: for nobody."""
-    free = now.room.free if now.room else None
     if now.replicas > 1:
-        return Record("InPlace", "No server answers: old ones stop first, one at a time", free=free)
-    return Record("Swap", "The old server, which does not answer, stops first", free=free)
+        return Record("InPlace", "No server answers: old ones stop first, one at a time")
+    return Record("Swap", "The old server, which does not answer, stops first")
 
 
 def _without_room(now: Situation, room: Room) -> Record | None:

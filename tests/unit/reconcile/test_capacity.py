@@ -39,8 +39,8 @@ def server(old: Object, **change: Any) -> Holder:
     return running(namespace="default", **{**old["metadata"], **change})
 
 
-def found(nodes: list[Object], *held: Holder, **spec: Any) -> Room:
-    return room(template(**spec), nodes, held, OWNER, RESOURCE)
+def found(nodes: list[Object], *held: Holder, replicas: int = 1, **spec: Any) -> Room:
+    return room(template(**spec), nodes, held, OWNER, RESOURCE, replicas)
 
 
 def test_what_is_given_less_what_is_held() -> None:
@@ -70,15 +70,26 @@ def test_nodes_of_another_product_and_with_a_taint_do_not_count() -> None:
     assert found([gpu_node(spec={"taints": [reserved]})]).servers == 8
 
 
-def test_what_does_not_answer_and_is_of_another_template_gives_way() -> None:
+def test_under_a_surge_a_silent_old_server_keeps_its_gpus() -> None:
     old = template(engine={"args": ["--seed=1"]})
     assert found([gpu_node(gpus=1)], server(old, ready=True)).servers == 0
-    assert found([gpu_node(gpus=1)], server(old, ready=False)).servers == 1
-    assert found([gpu_node(gpus=1)], server(template(), ready=False)).servers == 0
-    stranger = server(
-        old, ready=False, labels={**old["metadata"]["labels"], labels.DEPLOYMENT: "x"}
-    )
-    assert found([gpu_node(gpus=1)], stranger).servers == 0
+    assert found([gpu_node(gpus=1)], server(old, ready=False)).servers == 0
+    both = (server(old), server(old, ready=False))
+    assert found([gpu_node(gpus=2)], *both, replicas=2).servers == 0
+
+
+def test_what_is_beyond_the_replicas_and_does_not_answer_gives_way() -> None:
+    good, bad = template(engine={"args": ["--seed=1"]}), template(engine={"args": ["--seed=2"]})
+    edited = (server(good), server(bad, ready=False))
+    assert found([gpu_node(gpus=2)], *edited).servers == 1
+    assert found([gpu_node(gpus=2)], *edited, replicas=2).servers == 0
+    assert found([gpu_node(gpus=2)], server(good), server(template(), ready=False)).servers == 0
+    ends = server(bad, ready=False, deletionTimestamp="2026-07-01T00:00:00Z")
+    assert found([gpu_node(gpus=3)], *edited, ends).servers == 1
+    assert found([gpu_node(gpus=2)], server(good), ends).servers == 0
+    labelled = {**bad["metadata"]["labels"], labels.DEPLOYMENT: "x"}
+    stranger = server(bad, ready=False, labels=labelled)
+    assert found([gpu_node(gpus=2)], server(good), stranger).servers == 0
 
 
 def test_beside_the_pods_that_mount_the_volume_where_only_one_node_can() -> None:
@@ -93,16 +104,16 @@ def test_beside_the_pods_that_mount_the_volume_where_only_one_node_can() -> None
     together = merged(made, {"spec": {"affinity": bound}})
     nodes = [gpu_node("n1", 1), gpu_node("n2", 4)]
     old = server(template(engine={"args": ["--seed=1"]}))
-    assert room(together, nodes, [old], OWNER, RESOURCE) == Room(0, 0, 1, 1)
-    assert room(together, nodes, [], OWNER, RESOURCE).servers == 5, "the first may go anywhere"
-    assert room(made, nodes, [old], OWNER, RESOURCE).servers == 4
+    assert room(together, nodes, [old], OWNER, RESOURCE, 1) == Room(0, 0, 1, 1)
+    assert room(together, nodes, [], OWNER, RESOURCE, 1).servers == 5, "the first may go anywhere"
+    assert room(made, nodes, [old], OWNER, RESOURCE, 1).servers == 4
 
 
 def test_without_gpus_cpu_and_memory_decide() -> None:
     spec: Object = {"engine": {"device": "cpu", "image": "x:0.32.0"}, "gpu": {"product": ""}}
     made = template(**spec)
-    assert room(made, [gpu_node(gpus=0)], [], OWNER, "").servers > 0
-    assert room(made, [gpu_node(gpus=0)], [], OWNER, "").free == 0
+    assert room(made, [gpu_node(gpus=0)], [], OWNER, "", 1).servers > 0
+    assert room(made, [gpu_node(gpus=0)], [], OWNER, "", 1).free == 0
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,8 @@ async def looked(api: Api, servers: Servers, **spec: Any) -> DeploymentView:
     caches.nodes.store.put(slim_node(gpu_node(gpus=2)))
     for obj in servers.children:
         caches.children[obj["kind"]].store.put(obj)
+    for pod in servers.pods:
+        caches.pods.store.put(pod)
     return await Gatherer(api, caches, env.catalog, env.settings, api.clock).deployment(raw)
 
 

@@ -168,7 +168,7 @@ def room(simulation: Simulation, pods: list[Object], nodes: int = 4) -> capacity
     name = next(name for kind, name in simulation.memory.objects if kind == "ControllerRevision")
     template = simulation.memory.objects["ControllerRevision", name]["data"]["template"]
     held = [holder(pod) for pod in pods]
-    return capacity.room(template, NODES[:nodes], held, ("default", "web"), "nvidia.com/gpu")
+    return capacity.room(template, NODES[:nodes], held, ("default", "web"), "nvidia.com/gpu", 1)
 
 
 def test_room_is_counted_in_whole_groups() -> None:

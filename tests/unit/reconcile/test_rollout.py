@@ -355,3 +355,14 @@ def test_a_strategy_edited_by_hand_is_put_right() -> None:
     (action,) = decide(servers.view()).actions
     assert isinstance(action, Apply)
     assert how(decide(servers.view())) == (1, 0)
+
+
+def test_free_gpus_are_not_counted_where_nobody_answers() -> None:
+    servers = Servers()
+    servers.spec = {**servers.spec, **SEED}
+    assert rollout.counts(servers.view())
+    servers.pods = [
+        {**pod, "status": {"conditions": [{"type": "Ready", "status": "False"}]}}
+        for pod in servers.pods
+    ]
+    assert not rollout.counts(servers.view())
