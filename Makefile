@@ -144,7 +144,7 @@ bench-guard: setup  ## What the API key guard costs: real vLLM with and without 
 
 .PHONY: bench-cold-start
 bench-cold-start: setup  ## A start with a compile cache and without; guard and warm-up against a plain engine
-	@$(PY) -m tests.bench.cold_start $(BENCH_ARGS)
+	@PYTHONUNBUFFERED=1 $(PY) -m tests.bench.cold_start $(BENCH_ARGS)
 
 .PHONY: bench-rollout
 bench-rollout: prepare  ## Rollouts on full and free GPUs: strategy, servers that answer, way back

@@ -70,8 +70,8 @@ class Place:
         return {**both, **more} if ours else both
 
 
-def started(place: Place, *, ours: bool, compiled: bool = True) -> Start:
-    """One start to its first healthy answer; its cache is left as it is."""
+def started(place: Place, *, ours: bool, compiled: bool = True, keep: bool = False) -> Start:
+    """One start to its first healthy answer; `keep`: what it compiled is kept while it serves."""
     both = (warmup.MIDDLEWARE, guard.MIDDLEWARE)
     args = [*([COMPILED] if compiled else []), *(f"--middleware={m}" for m in both if ours)]
     log = place.root / "log"
@@ -83,55 +83,45 @@ def started(place: Place, *, ours: bool, compiled: bool = True) -> Start:
         log=log,
         ready_within=LIMIT_SECONDS,
     ) as server:
-        seconds = server.seconds_to_ready
-    return Start(seconds, told=startup.told(log.read_text(errors="replace").splitlines()))
+        if keep:
+            kept = keeper(place, f"http://127.0.0.1:{server.port}/health", "kept ")
+            (archive,) = place.store.glob("*.tar")
+            click.echo(f"kept in {kept:.1f} s, {archive.stat().st_size / 1e6:.0f} MB")
+    told = startup.told(log.read_text(errors="replace").splitlines())
+    return Start(server.seconds_to_ready, told=told)
 
 
-class Keeper:
-    """The keeper as a process, told that the engine is well by the file that it looks at."""
-
-    def __init__(self, place: Place) -> None:
-        self._place = place
-
-    def run(self, well: str, until: str) -> float:
-        """Run it until a line of its log, and end it as a kubelet does; seconds."""
-        began = time.perf_counter()
-        values = {
-            compilecache.CACHE_VARIABLE: str(self._place.cache),
-            compilecache.STORE_VARIABLE: str(self._place.store),
-            compilecache.KEY_VARIABLE: "bench",
-            compilecache.HEALTH_VARIABLE: well,
-        }
-        process = subprocess.Popen(
-            [sys.executable, "-S", str(self._place.code / f"{compilecache.MODULE}.py")],
-            env={"PATH": os.defpath, **values},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        try:
-            seen = process.stderr or ()
-            if not any(until in line for line in seen):
-                raise click.ClickException(f"the keeper ended without {until!r}")
-            return time.perf_counter() - began
-        finally:
-            process.terminate()
-            process.wait(20)
+def keeper(place: Place, health: str, until: str) -> float:
+    """Run the keeper until a line of its log, and end it as a kubelet does; seconds."""
+    began = time.perf_counter()
+    values = {
+        compilecache.CACHE_VARIABLE: str(place.cache),
+        compilecache.STORE_VARIABLE: str(place.store),
+        compilecache.KEY_VARIABLE: "bench",
+        compilecache.HEALTH_VARIABLE: health,
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-S", str(place.code / f"{compilecache.MODULE}.py")],
+        env={"PATH": os.defpath, **values},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        if not any(until in line for line in process.stderr or ()):
+            raise click.ClickException(f"the keeper ended without {until!r}")
+        return time.perf_counter() - began
+    finally:
+        process.terminate()
+        process.wait(20)
 
 
 def compared(place: Place) -> tuple[Start, Start]:
     """The first start, and the second one with what the first has left."""
-    keeper = Keeper(place)
     place.fresh()
-    first = started(place, ours=True)
-    # A pod's engine answers the keeper over HTTP; here it has ended, and a file answers as well.
-    well = place.root / "well"
-    well.write_text("yes")
-    kept = keeper.run(well.as_uri(), "kept ")
-    (archive,) = place.store.glob("*.tar")
-    size = archive.stat().st_size / 1e6
-    click.echo(f"kept in {kept:.1f} s, {size:.0f} MB")
+    first = started(place, ours=True, keep=True)
+    told("first start", first)
     place.fresh()
-    restored = keeper.run(well.as_uri(), " restored in ")
+    restored = keeper(place, "http://127.0.0.1:1/health", " restored in ")
     second = started(place, ours=True)
     return first, Start(second.seconds + restored, restored, second.told)
 
@@ -165,7 +155,6 @@ def main(rounds: int) -> None:
     with tempfile.TemporaryDirectory(prefix="cold-", dir="/tmp") as folder:
         place = Place(Path(folder))
         first, second = compared(place)
-        told("first start", first)
         told("second, with its cache", second)
         faster = 1 - second.seconds / first.seconds
         click.echo(f"{faster:.0%} faster (goal {FASTER:.0%})")

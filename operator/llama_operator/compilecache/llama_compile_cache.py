@@ -77,9 +77,7 @@ def restore(store: Path, cache: Path, name: str) -> bool:
 
 def _check(archive: Path) -> None:
     wanted = archive.stem.rsplit("-", 1)[1]
-    with archive.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()[:HASH_DIGITS]
-    if found != wanted:
+    if _hash(archive) != wanted:
         archive.unlink(missing_ok=True)
         raise ValueError("its content is not what was written; it is removed")
 
@@ -127,7 +125,16 @@ def _pack(cache: Path, part: Path) -> str:
             tar.add(path, path.name, filter=_plain)
     with part.open("rb") as file:
         os.fsync(file.fileno())
-        return hashlib.file_digest(file, "sha256").hexdigest()[:HASH_DIGITS]
+    return _hash(part)
+
+
+def _hash(path: Path) -> str:
+    # hashlib.file_digest is not in the Python of every image.
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            found.update(chunk)
+    return found.hexdigest()[:HASH_DIGITS]
 
 
 def _plain(info: tarfile.TarInfo) -> tarfile.TarInfo | None:
