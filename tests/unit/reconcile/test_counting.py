@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from tests.support.builders import deployment, gpu_node, ready_weights, world
+from tests.support.builders import deployment, gpu_node, merged, ready_weights, world
 from tests.unit.reconcile.test_rollout import Servers
 from tests.unit.runtime.fake_api import FakeApi, Fault
 
+from llama_operator.api import labels
 from llama_operator.reconcile.caches import Caches, slim_node
 from llama_operator.reconcile.decide import decide
 from llama_operator.reconcile.gather import Gatherer
@@ -18,6 +19,7 @@ from llama_operator.runtime import Api
 Object = dict[str, Any]
 NO_KEY: Object = {"auth": {"mode": "None"}}
 EDITED: Object = {"engine": {"args": ["--seed=1"]}, **NO_KEY}
+OURS: Object = {"metadata": {"namespace": "default", "labels": {labels.DEPLOYMENT: "web"}}}
 PODS = "/api/v1/pods"
 
 
@@ -29,7 +31,7 @@ async def looked(api: Api, servers: Servers, **spec: Any) -> DeploymentView:
     for obj in servers.children:
         caches.children[obj["kind"]].store.put(obj)
     for pod in servers.pods:
-        caches.pods.store.put(pod)
+        caches.pods.store.put(merged(pod, OURS))
     return await Gatherer(api, caches, env.catalog, env.settings, api.clock).deployment(raw)
 
 
@@ -72,7 +74,7 @@ async def test_who_may_not_read_the_pods_of_others_tries(api: Api, server: FakeA
     server.fault = lambda request: Fault(status=403) if request.path == PODS else None
     servers = Servers(1, 1, **NO_KEY)
     view = await looked(api, servers, **EDITED)
-    assert view.holders is None
+    assert (view.holders, len(lists(server))) == (None, 1)
     course = decide(replace(view, pods=tuple(servers.pods))).course
     assert course is not None
     assert course.record is not None
