@@ -82,7 +82,7 @@ def _life(
     assert servers() == running
 
     release.helm("uninstall", NAME, "--timeout=120s")
-    wait_for(lambda: not _left(stack, before), 60, f"{_left(stack, before)} to be removed")
+    wait_for(lambda: not _left(stack, before), 120, "all that the chart made to be removed")
     assert {each["metadata"]["name"] for each in stack.list("crds")} == CRDS
     assert stack.condition("llamaweights", KEPT, "Ready", SERVED)["status"] == "True"
     assert stack.get("pvc", claim, SERVED)["status"]["phase"] == "Bound"

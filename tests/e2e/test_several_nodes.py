@@ -26,7 +26,9 @@ SECONDS = 300
 
 
 def manifest() -> Object:
-    engine = {"device": "cpu", "image": VLLM_IMAGE, "enforceEager": True}
+    # The one node has two processors, and more pods than these two.
+    resources = {"requests": {"cpu": "400m"}}
+    engine = {"device": "cpu", "image": VLLM_IMAGE, "enforceEager": True, "resources": resources}
     return {
         "apiVersion": "llamactl.dev/v1alpha1",
         "kind": "LlamaDeployment",

@@ -167,8 +167,8 @@ class Applier:
                 resource_version=action.version or None,
                 grace_seconds=action.grace_seconds,
             )
-        except (NotFound, Conflict):
-            return  # gone, or another than the one that was looked at
+        except NotFound:
+            return  # gone; a conflict is of another than the one that was looked at: look again
 
     async def _set_finalizer(self, action: SetFinalizer) -> None:
         meta: dict[str, Any] = {
@@ -183,8 +183,8 @@ class Applier:
             made = await self._api.apply(resources.WEIGHTS, obj, manager=FINALIZER_MANAGER)
             if not action.present:
                 await self._take_off(made)
-        except (NotFound, Conflict):
-            return  # gone already
+        except NotFound:
+            return  # gone already; a conflict may be of one that is gone, or of nothing that lasts
 
     async def _take_off(self, raw: dict[str, Any]) -> None:
         # A backup that was restored, or an edit, holds the finalizer under another field manager.

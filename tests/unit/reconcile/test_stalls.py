@@ -17,6 +17,7 @@ from llama_operator.reconcile.actions import Delete
 from llama_operator.reconcile.apply import Applier
 from llama_operator.reconcile.decide import decide
 from llama_operator.reconcile.snapshot import FOLLOW_SECONDS, DeploymentView, Start
+from llama_operator.runtime.errors import Conflict
 
 Object = dict[str, Any]
 POD: Object = {
@@ -110,7 +111,8 @@ def test_a_pod_that_has_become_ready_meanwhile_stays() -> None:
     live = memory.put({**POD, "metadata": {**POD["metadata"], "ownerReferences": [
         {"uid": "rs", "controller": True, "kind": "ReplicaSet", "name": "web"}]}})  # fmt: skip
     view = seen("Compiling", 10**6)
-    asyncio.run(Applier(memory, view.owner).run(removed(view)))  # type: ignore[arg-type]
+    with pytest.raises(Conflict):
+        asyncio.run(Applier(memory, view.owner).run(removed(view)))  # type: ignore[arg-type]
     assert ("Pod", "web-1") in memory.objects, "version 7 is not the one that is there"
     version = live["metadata"]["resourceVersion"]
     exact = [replace(each, version=version) for each in removed(view)]
