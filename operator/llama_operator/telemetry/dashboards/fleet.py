@@ -78,6 +78,7 @@ DASHBOARD = Dashboard(
                     width=24,
                     stacked=True,
                     text="Deployments with advice in status.sizingAdvice; empty is good.",
+                    apart="advice is given after an hour of load",
                 ),
                 table(
                     "Deployments",
