@@ -326,7 +326,7 @@ BOUNDS = [
     Refusal(
         "cache mode",
         deployment(compileCache={"storage": {"accessModes": ["ReadOnlyMany"]}}),
-        "spec.compileCache.storage.accessModes",
+        "spec.compileCache.storage.accessModes[0]",
         "supported values",
     ),
     Refusal("budget", deployment(startup={"budget": "30"}), "spec.startup.budget", "should match"),

@@ -405,10 +405,10 @@ def test_causes_of_pods_reach_the_conditions(stack: Stack, kubelet: Kubelet) -> 
     with scheduling(stack):
         condition = reaches(stack, "Degraded", "Unschedulable")
     assert "no nodes available" in condition["message"]
-    missing = 'MountVolume.SetUp failed for volume "ca": configmap "ca" not found'
-    kubelet.complain("app.kubernetes.io/component=server", "FailedMount", missing)
+    failed = 'MountVolume.SetUp failed for volume "weights": mount failed: exit status 32'
+    kubelet.complain("app.kubernetes.io/component=server", "FailedMount", failed)
     condition = reaches(stack, "Degraded", "FailedMount")
-    assert missing in condition["message"]
+    assert failed in condition["message"]
     kubelet.wait("app.kubernetes.io/component=server", "ErrImagePull")
     condition = reaches(stack, "Degraded", "ImagePullFailed")
     assert "vllm/vllm-openai" in condition["message"]
