@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.snapshot import test_golden as golden
+from tests.support import lws
 from tests.support.cluster import Cluster
 from tests.support.cluster.errors import ClusterError
 
@@ -18,16 +20,24 @@ APPLY = ("apply", "--server-side", "--dry-run=server", "--validate=strict", "-f"
 PATHS = sorted(EXAMPLES.glob("*.yaml"))
 
 
+@pytest.fixture(scope="module")
+def defined(api_cluster: Cluster) -> Iterator[Cluster]:
+    """With the definitions of others that examples become objects of."""
+    lws.define(api_cluster)
+    yield api_cluster
+    api_cluster.kubectl("delete", "crd", lws.NAME)
+
+
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 def test_the_api_server_accepts_an_example(api_cluster: Cluster, path: Path) -> None:
     assert "created (server dry run)" in api_cluster.kubectl(*STRICT, str(path))
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
-def test_the_api_server_accepts_what_an_example_becomes(api_cluster: Cluster, path: Path) -> None:
+def test_the_api_server_accepts_what_an_example_becomes(defined: Cluster, path: Path) -> None:
     items = [without_uid(obj) for obj in golden.rendered(path)[1]]
     for obj in items:
-        api_cluster.kubectl(*APPLY, input=json.dumps(obj))
+        defined.kubectl(*APPLY, input=json.dumps(obj))
     assert items or path.stem == "smollm2-two-ranks"
 
 
