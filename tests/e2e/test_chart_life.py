@@ -82,7 +82,10 @@ def _life(
     assert servers() == running
 
     release.helm("uninstall", NAME, "--timeout=120s")
-    wait_for(lambda: not _left(stack, before), 120, "all that the chart made to be removed")
+    try:
+        wait_for(lambda: not _left(stack, before), 120, "all that the chart made to be removed")
+    except TimeoutError as late:
+        raise AssertionError(f"{late}; left are {_left(stack, before)}") from None
     assert {each["metadata"]["name"] for each in stack.list("crds")} == CRDS
     assert stack.condition("llamaweights", KEPT, "Ready", SERVED)["status"] == "True"
     assert stack.get("pvc", claim, SERVED)["status"]["phase"] == "Bound"
