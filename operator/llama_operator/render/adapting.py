@@ -14,6 +14,7 @@ from llama_operator.api import labels
 from llama_operator.guard import CODE_DIR as GUARD_DIR
 from llama_operator.guard import adapters as guard
 from llama_operator.planner.lora import Lora
+from llama_operator.render.carried import as_file
 
 if TYPE_CHECKING:
     from llama_operator.render.inputs import Object, Serving
@@ -70,8 +71,7 @@ def volumes(serving: Serving) -> list[Object]:
     if not serving.spec.lora.enabled:
         return []
     name = name_of(serving.owner.name)
-    source = {"fieldPath": f"metadata.annotations['{labels.ADAPTERS}']"}
-    item = {"path": f"{guard.MODULE}.py", "fieldRef": source}
+    item = as_file(labels.ADAPTERS, guard.MODULE)
     return [
         # Read-only for the container alone: a volume that is mounted so first keeps its owner, and
         # where a node has mounted it already nobody gets it for the Job that writes.

@@ -12,6 +12,7 @@ from llama_operator.api.quantity import format_bytes, parse_bytes
 from llama_operator.api.v1alpha1_cache import CompileCacheStorage
 from llama_operator.api.wire import as_dict
 from llama_operator.render import env, flags
+from llama_operator.render.carried import as_file
 from llama_operator.render.inputs import Object, Serving
 from llama_operator.render.meta import digest, metadata, selector
 
@@ -113,8 +114,7 @@ def volumes(serving: Serving) -> list[Object]:
     """The keeper's file, and the claim."""
     if not storage(serving):
         return []
-    source = {"fieldPath": f"metadata.annotations['{labels.COMPILE_CACHE}']"}
-    item = {"path": f"{compilecache.MODULE}.py", "fieldRef": source}
+    item = as_file(labels.COMPILE_CACHE, compilecache.MODULE)
     claim = {"claimName": claim_name(serving)}
     return [
         {"name": _CODE, "downwardAPI": {"items": [item]}},

@@ -7,7 +7,6 @@ when the first one does, and wait for ever for one that was replaced. So a group
 
 from __future__ import annotations
 
-from llama_operator import guard
 from llama_operator.api import labels
 from llama_operator.api.template import GROUP_SET, SIZE, WORKER
 from llama_operator.render import flags, guarding, pod
@@ -45,21 +44,10 @@ def _with_stamp(part: Object, stamp: str) -> Object:
 
 
 def _first(serving: Serving, whole: Object) -> Object:
-    meta = dict(whole["metadata"])
-    meta["annotations"] = {**meta["annotations"], labels.CANARY: guard.CANARY_SOURCE}
     name = {"name": _MODEL, "value": flags.served_name(serving)}
     (engine,) = whole["spec"]["containers"]
     spec = {**whole["spec"], "containers": [{**engine, "env": [name, *engine["env"]]}]}
-    spec["volumes"] = [_with_canary(each) for each in spec["volumes"]]
-    return {"metadata": meta, "spec": spec}
-
-
-def _with_canary(volume: Object) -> Object:
-    if "downwardAPI" not in volume:
-        return volume
-    source = {"fieldPath": f"metadata.annotations['{labels.CANARY}']"}
-    item = {"path": f"{guard.CANARY_MODULE}.py", "fieldRef": source}
-    return {**volume, "downwardAPI": {"items": [*volume["downwardAPI"]["items"], item]}}
+    return {"metadata": whole["metadata"], "spec": spec}
 
 
 def _other(serving: Serving, whole: Object) -> Object:

@@ -2,7 +2,7 @@
 
 The code travels in the template, so it is kept with the revision, needs no object of its own and
 no right to make one. The Secret is a volume: the kubelet brings a new key to a server that runs.
-The warm-up request lies beside it and comes the same way.
+What else stands in the engine lies beside it and comes the same way.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from llama_operator import guard, warmup
 from llama_operator.api import labels
 from llama_operator.render import adapting, secret
+from llama_operator.render.carried import as_file
 from llama_operator.render.inputs import Object, Serving
 
 _CODE, _KEYS = "guard", "api-keys"
@@ -17,15 +18,21 @@ _FILES = {
     labels.GUARD: guard.MODULE,
     labels.LAUNCHER: guard.LAUNCHER,
     labels.WARM_UP: warmup.MODULE,
+    labels.CANARY: guard.CANARY_MODULE,
 }
 
 
 def carried(serving: Serving) -> dict[str, str]:
-    """Annotations: the guard's source, and those of the launcher and of the warm-up request."""
+    """Annotations: the sources of the guard and of what else this server has of ours."""
     launched = serving.spec.engine.type == "transformers"
-    warm = serving.spec.startup.warm_up and not launched
-    more = {labels.LAUNCHER: guard.LAUNCHER_SOURCE} if launched else {}
-    return {labels.GUARD: guard.SOURCE, **more, **({labels.WARM_UP: warmup.SOURCE} if warm else {})}
+    sources = {labels.GUARD: guard.SOURCE}
+    if launched:
+        sources[labels.LAUNCHER] = guard.LAUNCHER_SOURCE
+    if serving.spec.startup.warm_up and not launched:
+        sources[labels.WARM_UP] = warmup.SOURCE
+    if serving.plan.nodes > 1:
+        sources[labels.CANARY] = guard.CANARY_SOURCE
+    return sources
 
 
 def env(serving: Serving) -> list[Object]:
@@ -45,7 +52,7 @@ def mounts(serving: Serving) -> list[Object]:
 
 def volumes(serving: Serving) -> list[Object]:
     """The annotation as a file, and the Secret; without the Secret the pod waits for it."""
-    items = [_file(name, _FILES[name]) for name in carried(serving)]
+    items = [as_file(name, _FILES[name]) for name in carried(serving)]
     found: list[Object] = [{"name": _CODE, "downwardAPI": {"items": items}}]
     if _asks(serving):
         name = secret.secret_name(serving.owner.name, serving.spec)
@@ -56,11 +63,6 @@ def volumes(serving: Serving) -> list[Object]:
 def names(serving: Serving) -> set[str]:
     """Names of both volumes."""
     return {each["name"] for each in volumes(serving)}
-
-
-def _file(annotation: str, module: str) -> Object:
-    source = {"fieldPath": f"metadata.annotations['{annotation}']"}
-    return {"path": f"{module}.py", "fieldRef": source}
 
 
 def _asks(serving: Serving) -> bool:
