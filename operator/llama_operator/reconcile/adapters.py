@@ -16,7 +16,7 @@ from llama_operator.api.v1alpha1 import AdapterSpec
 from llama_operator.catalog.catalog import Shape
 from llama_operator.planner.plan import Plan
 from llama_operator.reconcile import adapter_fit, planning, reach
-from llama_operator.reconcile.actions import Action, CreateWeights, Delete
+from llama_operator.reconcile.actions import Action, CreateWeights
 from llama_operator.reconcile.copies import failed_for_good
 from llama_operator.reconcile.ownership import converge, delete
 from llama_operator.reconcile.snapshot import DeploymentView, Object, Place
@@ -192,10 +192,10 @@ def _leave(view: DeploymentView, raw: Object, plan: Plan) -> list[Action]:
     if path and not complete and not failed_for_good(conditions):
         return []  # what a Job is about to publish would be left behind: first it ends
     if not complete or not _PLACE.match(path):
-        return [_delete(raw)]
+        return [delete(raw)]
     job = view.children.get(("Job", render.removal_name(view.owner, path)))
     if job is not None:
-        return [_delete(raw)] if _succeeded(job) else [delete(job)] if ended(job) else []
+        return [delete(raw)] if _succeeded(job) else [delete(job)] if ended(job) else []
     if held(view, path):
         return []
     spec, settings = view.spec, view.world.settings
@@ -230,11 +230,7 @@ def _gone(view: DeploymentView) -> list[Action]:
         for (kind, own), obj in view.children.items()
         if kind == "Job" or (kind in _KINDS and own == name)
     ]
-    return [*(_delete(raw) for raw in view.adapters.values()), *(delete(obj) for obj in owned)]
-
-
-def _delete(raw: Object) -> Delete:
-    return delete(raw)
+    return [*(delete(raw) for raw in view.adapters.values()), *(delete(obj) for obj in owned)]
 
 
 def _succeeded(job: Object) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 from llama_operator.api import labels
 from llama_operator.reconcile import mounts, packed, resources, revisions, sets, specs
 from llama_operator.reconcile.installed import Definition
+from llama_operator.reconcile.ownership import leaves
 from llama_operator.render import adapters
 from llama_operator.render.weights import weights_name
 from llama_operator.runtime.api import Api
@@ -92,14 +93,14 @@ class Caches:
 
     def serving(self) -> list[Object]:
         """Deployments that are not on their way out."""
-        return [raw for raw in self.deployments.store.list() if not _leaves(raw)]
+        return [raw for raw in self.deployments.store.list() if not leaves(raw)]
 
     def children_of(self, uid: str) -> list[Object]:
         """Cached children whose owner has this UID and that are not on their way out."""
         found = [
             obj for cache in self.children.values() for obj in cache.store.by_index("owner", uid)
         ]
-        return [packed.unpacked(obj) for obj in found if not _leaves(obj)]
+        return [packed.unpacked(obj) for obj in found if not leaves(obj)]
 
     def pods_of(self, kind: str, namespace: str, name: str) -> tuple[Object, ...]:
         """Pods that carry the label of this owner."""
@@ -112,7 +113,7 @@ class Caches:
     def adapters_of(self, namespace: str, name: str) -> dict[str, Object]:
         """The copies of adapters that were made for a deployment, by their names."""
         found = self.weights.store.by_index("deployment", f"{namespace}/{name}")
-        return {raw["metadata"]["name"]: raw for raw in found if not _leaves(raw)}
+        return {raw["metadata"]["name"]: raw for raw in found if not leaves(raw)}
 
     def runners_of(self, raw: Object) -> list[Object]:
         """Deployments whose servers mount this copy, whatever their spec asks for by now."""
@@ -126,7 +127,7 @@ class Caches:
         """Of these places of copies those where one lies and is not on its way out."""
         store = self.weights.store
         return frozenset(
-            copy for copy in copies if any(not _leaves(raw) for raw in store.by_index("copy", copy))
+            copy for copy in copies if any(not leaves(raw) for raw in store.by_index("copy", copy))
         )
 
     def _mounting(self, raw: Object, *kinds: str) -> list[Object]:
@@ -151,10 +152,6 @@ def _kept(resource: Resource) -> dict[str, Any]:
 def _small(slim: Transform) -> Transform:
     compact = Compact()
     return lambda obj: compact(slim(obj))
-
-
-def _leaves(obj: Object) -> bool:
-    return bool(obj["metadata"].get("deletionTimestamp"))
 
 
 def slim_meta(obj: Object) -> Object:

@@ -10,6 +10,7 @@ from llama_operator.diagnose.pods import Cause, ended
 from llama_operator.diagnose.template import of_template
 from llama_operator.reconcile import resources, sets
 from llama_operator.reconcile.holders import answers
+from llama_operator.reconcile.ownership import leaves
 from llama_operator.reconcile.rollout import Course
 from llama_operator.reconcile.snapshot import DeploymentView, Object
 
@@ -65,10 +66,10 @@ def told(view: DeploymentView, server: Object | None, cause: Cause | None) -> Ca
 
 def _incomplete(view: DeploymentView, server: Object | None, size: int) -> bool:
     """Whether a server that answered has lost a rank, its first one or another."""
-    alive = [pod for pod in of_template(view.pods, server) if not _leaves(pod)]
+    alive = [pod for pod in of_template(view.pods, server) if not leaves(pod)]
     broken = any(answers(pod) and not sets.complete(pod, view.ranks, size) for pod in alive)
     others = of_template(view.ranks, server)
-    return broken or any(ended(pod) for pod in others if not _leaves(pod))
+    return broken or any(ended(pod) for pod in others if not leaves(pod))
 
 
 def _still(view: DeploymentView, server: Object | None) -> bool:
@@ -78,7 +79,3 @@ def _still(view: DeploymentView, server: Object | None) -> bool:
     same_spec = old.get("observedGeneration") == meta.get("generation", 0)
     ready = int((server or {}).get("status", {}).get("readyReplicas", 0))
     return same_spec and old.get("reason") == "RankLost" and ready < view.spec.replicas
-
-
-def _leaves(pod: Object) -> bool:
-    return bool(pod["metadata"].get("deletionTimestamp"))

@@ -22,6 +22,11 @@ def owned(obj: Object, uid: str) -> bool:
     return any(ref.get("uid") == uid and ref.get("controller") for ref in references)
 
 
+def leaves(obj: Object) -> bool:
+    """Whether an object is on its way out."""
+    return bool(obj["metadata"].get("deletionTimestamp"))
+
+
 def index(objects: Iterable[Object]) -> dict[tuple[str, str], Object]:
     """Cached children by kind and name."""
     return {(obj["kind"], obj["metadata"]["name"]): obj for obj in objects}

@@ -15,6 +15,7 @@ from llama_operator.api import labels
 from llama_operator.api.template import GROUP_SET, server_template
 from llama_operator.diagnose.template import stamp
 from llama_operator.reconcile import record
+from llama_operator.reconcile.ownership import leaves
 from llama_operator.render import probes
 from llama_operator.render.deployment import SPARE_SECONDS
 
@@ -50,17 +51,13 @@ def as_server(raw: Object, pods: Iterable[Object], told: Object, now: datetime) 
     template = server_template(raw)
     spec = {"replicas": raw["spec"].get("replicas", 1), "template": template}
     live, meta = dict(raw.get("status", {})), raw["metadata"]
-    present = [pod for pod in pods if stamp(pod) == stamp(template) and not _leaves(pod)]
+    present = [pod for pod in pods if stamp(pod) == stamp(template) and not leaves(pod)]
     # It does not say which spec its numbers are of. They are of the present one as soon as it
     # counts as many groups of it as there are.
     seen = live.get("updatedReplicas", 0) == len(present)
     live["observedGeneration"] = meta.get("generation") if seen else None
     live["conditions"] = _late(raw, template, told, now)
     return {**raw, "spec": spec, "status": live}
-
-
-def _leaves(pod: Object) -> bool:
-    return bool(pod["metadata"].get("deletionTimestamp"))
 
 
 def _late(raw: Object, template: Object, told: Object, now: datetime) -> list[Object]:
@@ -105,6 +102,6 @@ def group_of(pod: Object) -> str:
 
 def complete(leader: Object, others: Iterable[Object], size: int) -> bool:
     """Whether all ranks of the group of this first one run."""
-    mine = [pod for pod in others if group_of(pod) == group_of(leader) and not _leaves(pod)]
+    mine = [pod for pod in others if group_of(pod) == group_of(leader) and not leaves(pod)]
     running = [pod for pod in mine if pod.get("status", {}).get("phase") == "Running"]
     return len(running) >= size - 1
