@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from llama_operator.guard import adapters
 from tests.support.models import tensorfile
 from tests.support.models.tiny import HIDDEN, LAYERS, noise
 from tests.support.models.tokenizer import seeded
+from tests.support.modules import loaded
 
 FILE = Path(adapters.__file__).with_name(f"{adapters.MODULE}.py")
 RANK = 4
@@ -51,9 +51,4 @@ def _tensors(random: Random, rank: int, width: int) -> Iterator[tuple[str, tenso
 
 def load() -> Any:
     """The module that runs in the engine, loaded under its own name."""
-    spec = importlib.util.spec_from_file_location(adapters.MODULE, FILE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded(adapters.MODULE, FILE)

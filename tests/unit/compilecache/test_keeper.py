@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.modules import loaded
 
 from llama_operator import compilecache
 
@@ -19,12 +19,7 @@ FILE = Path(compilecache.__file__).with_name(f"{compilecache.MODULE}.py")
 
 @pytest.fixture(scope="module")
 def keeper() -> Any:
-    spec = importlib.util.spec_from_file_location(compilecache.MODULE, FILE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded(compilecache.MODULE, FILE)
 
 
 @pytest.fixture

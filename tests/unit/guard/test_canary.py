@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 from tests.support.guarding import ask, scope
+from tests.support.modules import loaded
 
 from llama_operator import guard
 
@@ -19,11 +19,7 @@ Object = dict[str, Any]
 
 
 def load() -> Any:
-    spec = importlib.util.spec_from_file_location("llama_canary_tested", FILE)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded("llama_canary_tested", FILE)
 
 
 llama_canary = load()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 import logging
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.modules import loaded
 
 from llama_operator import warmup
 
@@ -19,12 +19,7 @@ Message = dict[str, Any]
 
 def load() -> Any:
     """The module as an engine has it: by its file's name."""
-    spec = importlib.util.spec_from_file_location(warmup.MODULE, FILE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded(warmup.MODULE, FILE)
 
 
 Answer = tuple[int, bytes] | Exception
