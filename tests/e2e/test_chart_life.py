@@ -176,7 +176,17 @@ def _observed(stack: Stack) -> bool:
 
 def _left(stack: Stack, before: set[str]) -> set[str]:
     """What the cluster has now and had not before, but for what shall stay."""
-    return {each for each in _names(stack) - before - STAY if not each.startswith(VOLUMES)}
+    stay = before | STAY | _addresses(stack)
+    return {each for each in _names(stack) - stay if not each.startswith(VOLUMES)}
+
+
+def _addresses(stack: Stack) -> set[str]:
+    """Those of Services of other namespaces: of the server, which the chart did not make."""
+    return {
+        f"ipaddress.networking.k8s.io/{each['metadata']['name']}"
+        for each in stack.list("ipaddresses")
+        if each["spec"]["parentRef"]["namespace"] != NAMESPACE
+    }
 
 
 def _names(stack: Stack) -> set[str]:

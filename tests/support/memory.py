@@ -149,16 +149,29 @@ class Memory:
         resource: Resource,
         _namespace: str | None,
         name: str,
-        patch: list[Object],
+        patch: Any,
         *,
-        kind: str = "json",  # noqa: ARG002
+        kind: str = "merge",
+        manager: str = "",  # noqa: ARG002
     ) -> Object:
-        """A JSON patch that removes one finalizer."""
+        """A JSON patch that removes one finalizer, or a merge patch of metadata."""
         live = copy.deepcopy(await self.get(resource, None, name))
+        if kind == "merge":
+            return self._merge(live, patch["metadata"])
         index = int(patch[-1]["path"].rsplit("/", 1)[1])
         if live["metadata"]["finalizers"][index] != patch[-2]["value"]:
             raise Invalid(422, "Invalid", "test failed")
         del live["metadata"]["finalizers"][index]
+        self.writes += 1
+        return self.put(live)
+
+    def _merge(self, live: Object, wanted: Object) -> Object:
+        meta = live["metadata"]
+        if wanted["uid"] != meta["uid"]:
+            raise Conflict(409, "Conflict", "uid")
+        for part in ("labels", "annotations"):
+            merged = {**meta.get(part, {}), **wanted.get(part, {})}
+            meta[part] = {key: value for key, value in merged.items() if value is not None}
         self.writes += 1
         return self.put(live)
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from llama_operator.api import labels
 from llama_operator.api.v1alpha1 import LlamaDeploymentSpec, LlamaWeightsSpec
+from llama_operator.diagnose.template import stamp
 from llama_operator.reconcile import (
     adapters,
     decide,
@@ -92,7 +93,7 @@ class Simulation:
         children = index(_as_cached(self._children(raw)))
         lying = {mounts.of_weights(self.memory.objects["LlamaWeights", n]) for n in self.copies}
         pods = [pod for pod in self.pods if "ownerReferences" not in pod["metadata"]]
-        pods += [pod for obj in children.values() for pod in _groups(obj)]
+        pods += [self._made(pod) for obj in children.values() for pod in _groups(obj)]
         followed, loaded = self._followers(children)
         view = DeploymentView(
             raw=raw,
@@ -109,6 +110,11 @@ class Simulation:
             key=self._key(spec),
         )
         return replace(view, holders=self.holders) if rollout.counts(view) else view
+
+    def _made(self, pod: Object) -> Object:
+        """A pod as it is in the cluster by now; one of another template is replaced."""
+        live = self.memory.objects.get(("Pod", pod["metadata"]["name"]))
+        return live if live and stamp(live) == stamp(pod) else self.memory.put(pod)
 
     def _adapters(self) -> dict[str, Object]:
         return {
@@ -279,7 +285,13 @@ def _of_group(template: Object, number: int, rank: int) -> Object:
     own = {**meta["labels"], "leaderworkerset.sigs.k8s.io/group-index": str(number)}
     ready = [{"type": "Ready", "status": "True"}]
     return {
-        "metadata": {"name": name, "labels": own, "annotations": meta["annotations"]},
+        "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "namespace": "default",
+            "labels": own,
+            "annotations": meta["annotations"],
+        },
         "status": {"phase": "Running", "conditions": ready},
     }
 

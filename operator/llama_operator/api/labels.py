@@ -48,6 +48,8 @@ LAUNCHER: Final = "llamactl.dev/launcher"
 WARM_UP: Final = "llamactl.dev/warm-up"
 # And of the keeper of the compile cache.
 COMPILE_CACHE: Final = "llamactl.dev/compile-cache"
+# Annotation of a server's pod: which labels it was given of spec.podMetadata while it ran.
+LABELLED: Final = "llamactl.dev/pod-labels"
 # On pods: when their keys were last changed, since a kubelet looks at a pod that changes at once.
 KEYS_CHANGED: Final = "llamactl.dev/keys-changed"
 # Annotation of a server's pods: the source of what loads LoRA adapters, which they mount.

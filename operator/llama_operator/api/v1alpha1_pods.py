@@ -112,7 +112,8 @@ class PodMetadata(Model):
 
     labels: Labels = Field(
         default_factory=dict,
-        description="Labels; keys of llamactl.dev/ and app.kubernetes.io/ are refused.",
+        description="Labels; pods that run are given them too. Keys of llamactl.dev/ and "
+        "app.kubernetes.io/ are refused.",
     )
     annotations: Annotations = Field(
         default_factory=dict,

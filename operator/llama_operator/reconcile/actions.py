@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,6 +54,17 @@ class Delete:
 
 
 @dataclass(frozen=True)
+class Label:
+    """Give a pod that runs these labels, None to take one away; `keys` are all of the user's."""
+
+    namespace: str
+    name: str
+    uid: str
+    labels: Mapping[str, str | None]
+    keys: str
+
+
+@dataclass(frozen=True)
 class SetFinalizer:
     """Put our finalizer on a LlamaWeights, or take it off."""
 
@@ -70,7 +82,7 @@ class ClearProgress:
     name: str
 
 
-Action = Apply | CreateKey | CreateWeights | Delete | SetFinalizer | ClearProgress
+Action = Apply | CreateKey | CreateWeights | Delete | Label | SetFinalizer | ClearProgress
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from llama_operator.reconcile.actions import (
     CreateWeights,
     Delete,
     Failure,
+    Label,
     SetFinalizer,
 )
 from llama_operator.reconcile.ownership import outdated, owned
@@ -78,6 +79,8 @@ class Applier:
                     await self._create_weights(action)
                 case Delete():
                     await self._delete(action)
+                case Label():
+                    await self._label(action)
                 case SetFinalizer():
                     await self._set_finalizer(action)
                 case ClearProgress():
@@ -169,6 +172,17 @@ class Applier:
             )
         except NotFound:
             return  # gone; a conflict is of another than the one that was looked at: look again
+
+    async def _label(self, action: Label) -> None:
+        told = {labels.LABELLED: action.keys}
+        meta = {"uid": action.uid, "labels": dict(action.labels), "annotations": told}
+        try:
+            await self._api.patch(
+                resources.PODS, action.namespace, action.name, {"metadata": meta},
+                manager=labels.OPERATOR_MANAGER,
+            )  # fmt: skip
+        except NotFound:
+            return
 
     async def _set_finalizer(self, action: SetFinalizer) -> None:
         meta: dict[str, Any] = {

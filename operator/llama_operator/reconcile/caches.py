@@ -190,9 +190,10 @@ def slim_pod(pod: Object) -> Object:
 
 
 def _intent(meta: Object) -> Object:
-    # Says which template the pod was made from.
-    stamp = meta.get("annotations", {}).get(labels.INTENT_HASH)
-    return {"annotations": {labels.INTENT_HASH: stamp}} if stamp else {}
+    # Which template the pod was made from, and which labels it was given since.
+    told = meta.get("annotations", {})
+    kept = {name: told[name] for name in (labels.INTENT_HASH, labels.LABELLED) if name in told}
+    return {"annotations": kept} if kept else {}
 
 
 def _owner_uids(obj: Object) -> Iterable[str]:

@@ -17,6 +17,7 @@ from llama_operator.reconcile import (
     adapters,
     groups,
     planning,
+    podlabels,
     reach,
     revisions,
     rollout,
@@ -104,6 +105,7 @@ def decide(view: DeploymentView) -> Decision:
         actions += scaling.rivals(view, desired)
         actions += [*lora.first, *converge(desired, view.children), *lora.then]
         actions += _spare(view, desired, name, course)
+        actions += podlabels.changes(view)
     again = _soonest(_follow(view), course.again if course else None, lora.again)
     return Decision(
         judgement, condition, actions, desired, missing, again, name, stuck, lora.rows, course

@@ -33,6 +33,9 @@ def inputs_of(spec: LlamaDeploymentSpec, weights: Copy) -> str:
         wished.pop("lora", None)
     endpoint = dict(wished.get("endpoint", {}))
     endpoint.pop("networkPolicy", None)
+    if wished.pop("podMetadata", {}).get("annotations"):
+        # Labels are given to pods that run.
+        wished["podMetadata"] = {"annotations": dict(spec.pod_metadata.annotations)}
     wished |= _cache(spec, wished.pop("compileCache", {}))
     mounted = {"claim": weights.claim, "path": weights.path}
     return digest({**wished, "endpoint": endpoint, "weights": mounted})

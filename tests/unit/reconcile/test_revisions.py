@@ -106,6 +106,7 @@ def test_a_server_that_has_gone_comes_back_as_it_was(monkeypatch: pytest.MonkeyP
         {"retention": {"policy": "Retain"}},
         {"endpoint": {"networkPolicy": {"enabled": False}}},
         {"rollout": {"historyLimit": 2}},
+        {"podMetadata": {"labels": {"team": "a"}}},
         {"rollout": {"strategy": "Swap", "allowDowntime": False, "automaticRollback": False}},
         {"engine": {"image": "", "device": "cuda"}, "auth": {"mode": "APIKey"}},  # defaults
     ],

@@ -1,0 +1,48 @@
+"""`spec.podMetadata.labels` on servers that run: pure.
+
+A changed label needs no restart, so the template of a revision keeps those that it was made with and
+each pod of it is given the present ones. What the user's labels on a pod are is written beside them, or
+one that was taken out of the spec again could not be told from those of a service mesh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from llama_operator.api import labels
+from llama_operator.api.template import server_template
+from llama_operator.diagnose.template import of_template
+from llama_operator.reconcile.actions import Label
+from llama_operator.reconcile.ownership import leaves
+from llama_operator.reconcile.snapshot import DeploymentView, Object
+
+Labels = Mapping[str, str]
+
+
+def changes(view: DeploymentView) -> list[Label]:
+    """What the pods of the present template lack of the labels of the spec, or have too many."""
+    server, wanted = view.server, view.spec.pod_metadata.labels
+    first = _users(server_template(server))
+    pods = of_template((*view.pods, *view.ranks), server)
+    found = (_change(pod, wanted, first) for pod in pods if not leaves(pod))
+    return [each for each in found if each is not None]
+
+
+def _change(pod: Object, wanted: Labels, first: Labels) -> Label | None:
+    meta = pod["metadata"]
+    has, told = meta.get("labels", {}), meta.get("annotations", {}).get(labels.LABELLED)
+    known = first if told is None else told.split(",")
+    values: dict[str, str | None] = {key: None for key in known if key in has and key not in wanted}
+    values |= {key: value for key, value in wanted.items() if has.get(key) != value}
+    if not values:
+        return None
+    text = ",".join(sorted(wanted))
+    return Label(meta["namespace"], meta["name"], meta["uid"], values, text)
+
+
+def _users(template: Object | None) -> Labels:
+    """Those of a template that are the user's: all others have a prefix that is reserved."""
+    every = (template or {}).get("metadata", {}).get("labels", {})
+    return {
+        key: value for key, value in every.items() if not key.startswith(labels.RESERVED_PREFIXES)
+    }
