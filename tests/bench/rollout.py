@@ -51,8 +51,17 @@ class Case:
     bad: bool = False
     # Whether no old server may be stopped.
     untouched: bool = False
+    # The change is one of the image; "": of a flag.
+    image: str = ""
     rollout: Object = field(default_factory=dict)
     affinity: Object = field(default_factory=dict)
+
+    @property
+    def change(self) -> Object:
+        """What is changed of `spec.engine`."""
+        if self.image:
+            return {"image": self.image, "vllmVersion": "0.24.0"}
+        return {"args": [BAD_FLAG] if self.bad else ["--seed=7"]}
 
     @property
     def reason(self) -> str:
@@ -70,6 +79,7 @@ _APART = {
         ]
     }
 }
+IMAGE = Case("another image, 2 on 2", 2, 2, "InPlace", floor=1, image="example.com/vllm:v2")
 IN_PLACE = Case("2 replicas on 2 GPUs", 2, 2, "InPlace", floor=1)
 REJECTED = Case("bad flag, 2 on 3", 2, 3, "Surge", floor=2, bad=True, untouched=True)
 CASES = (
@@ -80,6 +90,8 @@ CASES = (
     Case("1 replica on 2 GPUs", 1, 2, "Surge", floor=1),
     REJECTED,
     Case("bad flag, 8 on 10", 8, 10, "Surge", floor=8, bad=True, untouched=True),
+    IMAGE,
+    Case("another image, 1 on 1", 1, 1, "Swap", floor=0, image="example.com/vllm:v3"),
     Case("bad flag, 2 on 2", 2, 2, "InPlace", floor=1, bad=True),
     Case("bad flag, 1 on 1", 1, 1, "Swap", floor=0, bad=True),
     # The count does not see that no node may hold two: the surge falls back after a minute.
@@ -98,6 +110,8 @@ class Outcome:
     most: int
     stopped: int
     remade: int
+    # Images that a new server had to wait for.
+    missed: tuple[str, ...] = ()
 
     @property
     def failures(self) -> list[str]:
@@ -109,6 +123,7 @@ class Outcome:
             f"{self.fewest} answered, fewer than {case.floor}": self.fewest >= case.floor,
             f"{self.stopped} old servers stopped": not (case.untouched and self.stopped),
             f"{self.most} servers at once on {case.gpus} GPUs": self.most <= case.gpus,
+            f"a new server waited for {self.missed}": not self.missed,
         }
         return [text for text, good in checks.items() if not good]
 
@@ -178,8 +193,8 @@ class Stage:
         counts: list[tuple[int, int]] = []
         self.node.pods.add_handler(lambda *_: counts.append(self._count()))
         began = time.monotonic()
-        flags = [BAD_FLAG] if case.bad else ["--seed=7"]
-        change = {"spec": {"engine": {"args": flags}}}
+        missed = len(self.node.missed)
+        change = {"spec": {"engine": case.change}}
         made = await self.api.patch(resources.DEPLOYMENTS, NAMESPACE, NAME, change)
         generation = made["metadata"]["generation"]
         await self._comes(case, generation)
@@ -195,6 +210,7 @@ class Stage:
             most=max(there for _, there in counts),
             stopped=len(old - left),
             remade=len(left - old),
+            missed=tuple(self.node.missed[missed:]),
         )
 
     async def _comes(self, case: Case, generation: int) -> None:
@@ -213,7 +229,7 @@ class Stage:
     def _all(self) -> list[Object]:
         """Servers that hold GPUs."""
         found = self.node.pods.store.list(NAMESPACE)
-        return [pod for pod in found if pod["spec"].get("nodeName")]
+        return [pod for pod in found if pod["spec"].get("nodeName") and not _pulls(pod)]
 
     def _count(self) -> tuple[int, int]:
         pods = self._all()
@@ -228,6 +244,10 @@ class Stage:
         judged = self._status.get("observedGeneration") == generation
         full = self._count() == (case.replicas, case.replicas)
         return judged and full and said.get("reason") == case.reason
+
+
+def _pulls(pod: Object) -> bool:
+    return bool(pod["metadata"]["labels"].get(labels.COMPONENT) == labels.PULL)
 
 
 def _condition(status: Object, kind: str) -> Object:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from llama_operator.api import labels
 from llama_operator.reconcile import resources
 from llama_operator.runtime import Api, Informer
 from llama_operator.runtime.errors import ClusterError, NotFound
@@ -21,6 +22,7 @@ Object = dict[str, Any]
 NAME = "played"
 # The controller manager calls a node lost that says nothing for 40 s.
 BEAT_SECONDS = 10.0
+PULL_SECONDS = 1.0
 BAD_FLAG = "--no-such-flag"
 BAD_WORDS = f"vllm: error: unrecognized arguments: {BAD_FLAG}"
 
@@ -34,6 +36,9 @@ class PlayedNode:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._begun: set[str] = set()
         self._gpus = 0
+        # Images that it has, and those that a server had to wait for.
+        self.images: set[str] = set()
+        self.missed: list[str] = []
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -88,6 +93,12 @@ class PlayedNode:
             self._start(self._remove(pod) if ends else self._run(pod))
 
     async def _run(self, pod: Object) -> None:
+        if pod["metadata"].get("labels", {}).get(labels.COMPONENT) == labels.PULL:
+            await self._pull(pod)
+            over = {"terminated": {"exitCode": 0, "finishedAt": _now()}}
+            await self._set(pod, over, ready=False, phase="Succeeded")
+            return
+        self.missed += await self._pull(pod)
         await self._set(pod, {"running": {"startedAt": _now()}}, ready=False)
         await asyncio.sleep(self._load)
         if BAD_FLAG in pod["spec"]["containers"][0].get("args", ()):
@@ -96,7 +107,18 @@ class PlayedNode:
         else:
             await self._set(pod, {"running": {"startedAt": _now()}}, ready=True)
 
-    async def _set(self, pod: Object, state: Object, *, ready: bool) -> None:
+    async def _pull(self, pod: Object) -> list[str]:
+        """Bring what is not there; which images that were."""
+        new = [
+            each["image"] for each in pod["spec"]["containers"] if each["image"] not in self.images
+        ]
+        await asyncio.sleep(PULL_SECONDS * len(new))
+        self.images.update(new)
+        return new
+
+    async def _set(
+        self, pod: Object, state: Object, *, ready: bool, phase: str = "Running"
+    ) -> None:
         meta, container = pod["metadata"], pod["spec"]["containers"][0]
         said = [{"type": kind, "status": str(ready), "lastTransitionTime": _now()}
                 for kind in ("Ready", "ContainersReady")]  # fmt: skip
@@ -106,7 +128,7 @@ class PlayedNode:
         }  # fmt: skip
         scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": _now()}
         status = {
-            "phase": "Running",
+            "phase": phase,
             "conditions": [scheduled, *said],
             "containerStatuses": [box],
         }

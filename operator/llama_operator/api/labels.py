@@ -24,6 +24,7 @@ VERIFY: Final = "verify"
 REVISION: Final = "revision"
 ACTIVATOR: Final = "activator"
 ADAPTER: Final = "adapter"
+PULL: Final = "pull"
 
 # Name of the LlamaDeployment or LlamaWeights that an object belongs to.
 DEPLOYMENT: Final = "llamactl.dev/deployment"

@@ -103,8 +103,12 @@ class Caches:
         return [packed.unpacked(obj) for obj in found if not leaves(obj)]
 
     def pods_of(self, kind: str, namespace: str, name: str) -> tuple[Object, ...]:
-        """Pods that carry the label of this owner."""
+        """Pods that carry the label of this owner; of a deployment, its servers."""
         return tuple(self.pods.store.by_index("owner", f"{kind}/{namespace}/{name}"))
+
+    def pulls_of(self, namespace: str, name: str) -> tuple[Object, ...]:
+        """Pods that bring images to nodes for a deployment."""
+        return self.pods_of(labels.PULL, namespace, name)
 
     def users_of(self, namespace: str, name: str) -> list[Object]:
         """Deployments that use this LlamaWeights."""
@@ -179,12 +183,13 @@ def slim_quota(quota: Object) -> Object:
 
 
 def slim_pod(pod: Object) -> Object:
-    """Of a pod only whose it is and how it fares."""
-    meta, status = pod["metadata"], pod.get("status", {})
+    """Of a pod only whose it is, where it is and how it fares."""
+    meta, spec, status = pod["metadata"], pod.get("spec", {}), pod.get("status", {})
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {**{name: meta[name] for name in _META if name in meta}, **_intent(meta)},
+        "spec": {name: spec[name] for name in ("nodeName",) if name in spec},
         "status": {name: status[name] for name in _POD_STATUS if name in status},
     }
 
@@ -206,7 +211,8 @@ def _named_owner(pod: Object) -> Iterable[str]:
     own, namespace = pod["metadata"].get("labels", {}), pod["metadata"]["namespace"]
     for label, kind in ((labels.DEPLOYMENT, "LlamaDeployment"), (labels.WEIGHTS, "LlamaWeights")):
         if label in own:
-            yield f"{kind}/{namespace}/{own[label]}"
+            pulls = own.get(labels.COMPONENT) == labels.PULL
+            yield f"{labels.PULL if pulls else kind}/{namespace}/{own[label]}"
 
 
 def _place_of(raw: Object) -> Iterable[str]:

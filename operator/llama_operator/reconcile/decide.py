@@ -18,6 +18,7 @@ from llama_operator.reconcile import (
     groups,
     planning,
     podlabels,
+    pulls,
     reach,
     revisions,
     rollout,
@@ -106,6 +107,7 @@ def decide(view: DeploymentView) -> Decision:
         actions += [*lora.first, *converge(desired, view.children), *lora.then]
         actions += _spare(view, desired, name, course)
         actions += podlabels.changes(view)
+        actions += pulls.actions(view, course.pulling if course else None)
     again = _soonest(_follow(view), course.again if course else None, lora.again)
     return Decision(
         judgement, condition, actions, desired, missing, again, name, stuck, lora.rows, course

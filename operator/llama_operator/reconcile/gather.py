@@ -110,6 +110,7 @@ class Gatherer:
             children=children,
             pods=servers,
             ranks=sets.ranks(pods),
+            pulls=self._caches.pulls_of(namespace, name),
             logs=await self._logs.of(pods),
             events=await self._complaints.of(current),
             starts=await self._starts.follow(servers),

@@ -12,7 +12,7 @@ from llama_operator.reconcile.actions import Action, Apply, Delete
 
 Object = dict[str, Any]
 # Immutable: their names carry a hash of their inputs instead.
-_NEVER_UPDATED = ("Job", "ControllerRevision")
+_NEVER_UPDATED = ("Job", "ControllerRevision", "Pod")
 Known = Mapping[tuple[str, str], Object]  # (kind, name) -> cached object
 
 

@@ -50,9 +50,15 @@ def proven(view: DeploymentView, kept: Record, name: str) -> bool:
     return name in (_told(view).get("lastGood"), kept.last_good)
 
 
+def undecided(view: DeploymentView, kept: Record, name: str) -> bool:
+    """Whether a revision may still be given up, and there is one to go back to."""
+    wanted = bool(kept.last_good) and view.spec.rollout.automatic_rollback
+    return wanted and not proven(view, kept, name)
+
+
 def cause(view: DeploymentView, server: Object, kept: Record, name: str) -> Why | None:
     """Why the revision that is being rolled out is to be given up; None while it is not."""
-    if proven(view, kept, name) or not kept.last_good or not view.spec.rollout.automatic_rollback:
+    if not undecided(view, kept, name):
         return None
     found = servers.worst((*view.pods, *view.ranks), server, view.logs)
     answering = any(map(answers, of_template(view.pods, server)))

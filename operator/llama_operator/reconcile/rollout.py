@@ -12,12 +12,13 @@ from datetime import datetime
 from llama_operator.api.template import is_group, server_template
 from llama_operator.diagnose.template import of_template, stamp
 from llama_operator.planner.plan import Plan
-from llama_operator.reconcile import record, revisions, rollback, sets, strategy
+from llama_operator.reconcile import pulls, record, revisions, rollback, sets, strategy
 from llama_operator.reconcile.actions import Action
 from llama_operator.reconcile.capacity import room
 from llama_operator.reconcile.copies import weights_condition
 from llama_operator.reconcile.holders import answers
 from llama_operator.reconcile.ownership import delete
+from llama_operator.reconcile.pulls import Pulling
 from llama_operator.reconcile.record import Record
 from llama_operator.reconcile.snapshot import DeploymentView, Object
 from llama_operator.reconcile.strategy import PENDING_SECONDS, Situation
@@ -39,6 +40,8 @@ class Course:
     refused: str = ""
     # Why the rollout has not begun; "" where it has.
     waits: str = ""
+    # What is brought to nodes before it goes on.
+    pulling: Pulling | None = None
     free: int | None = None
     again: float | None = None
 
@@ -78,14 +81,35 @@ def course(view: DeploymentView, name: str, template: Object, gpus: int) -> Cour
         return replace(_as_it_is(view, server), refused=problem)
     if _stamp(server) == stamp(template):
         return _under_way(view, server, name, Course(template, record.read(server)), gpus)
+    return _begin(view, server, name, template, gpus)
+
+
+def _begin(view: DeploymentView, server: Object, name: str, template: Object, gpus: int) -> Course:
     now = _situation(view, template, gpus)
     turns = is_group(template) != sets.is_group(server)
     chosen = strategy.choose(strategy.all_at_once(now) if turns else now)
+    pulling = pulls.due(view, template) if chosen and not chosen.surge else None
+    if pulling is not None:
+        return _pulling(view, server, name, pulling)
     if chosen is not None:
         good = rollback.last_good(view, server, record.read(server))
         begun = replace(chosen, last_good="" if good == name else good)
         return Course(template, _of_set(view, server, template, begun))
     return _waiting(view, server, now)
+
+
+def _pulling(view: DeploymentView, server: Object, name: str, pulling: Pulling) -> Course:
+    """As it is, until images are on the nodes; for good where one cannot be had."""
+    now = _as_it_is(view, server)
+    good = rollback.last_good(view, server, now.record)
+    why = pulling.given_up
+    if not (why and good and view.spec.rollout.automatic_rollback):
+        return replace(now, pulling=pulling, again=pulling.again)
+    kept = now.record or Record("InPlace", "No server was touched")
+    refused = replace(
+        kept, last_good=good, rejected=name, verdict=rollback.verdict(name, why, good)
+    )
+    return _back(view, refused, now.template)
 
 
 def _of_set(view: DeploymentView, server: Object | None, template: Object, kept: Record) -> Record:
@@ -213,7 +237,18 @@ def _under_way(
     left = _patience(view, server, kept)
     if left is None or left > 0:
         return Course(template, kept, again=left)
-    return Course(template, strategy.fallen_back(now, kept))
+    return _fall_back(view, name, as_it_is, strategy.fallen_back(now, kept))
+
+
+def _fall_back(view: DeploymentView, name: str, as_it_is: Course, instead: Record) -> Course:
+    """Servers stop for the new one, which no node took, once its image is there."""
+    kept, template = as_it_is.record, as_it_is.template
+    pulling = pulls.due(view, template)
+    if pulling is None or kept is None:
+        return Course(template, instead)
+    if pulling.given_up and rollback.undecided(view, kept, name):
+        return _give_up(view, name, as_it_is, pulling.given_up)
+    return Course(template, kept, pulling=pulling, again=pulling.again)
 
 
 def _give_up(view: DeploymentView, name: str, as_it_is: Course, why: rollback.Why) -> Course:

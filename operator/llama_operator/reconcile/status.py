@@ -222,6 +222,8 @@ def _held_up(course: Course | None) -> Condition | None:
         return _moves("False", "RevisionRejected", course.refused)
     if course is not None and course.waits:
         return _moves("False", "WaitingForGPUs", course.waits)
+    if course is not None and course.pulling is not None:
+        return _moves("True", "RollingOut", course.pulling.text)
     return None
 
 
@@ -272,7 +274,9 @@ def _others(
     view: DeploymentView, decision: Decision, missing: tuple[str, str] | None
 ) -> list[tuple[str, str]]:
     adapter = adapters.trouble(view, decision.adapters)
-    return [each for each in (missing, adapter) if each is not None]
+    pulling = decision.course.pulling if decision.course else None
+    image = pulling.unable if pulling else None
+    return [each for each in (missing, adapter, image) if each is not None]
 
 
 def _problems(

@@ -40,7 +40,7 @@ def after(view: DeploymentView) -> Object:
     memory, pod = Memory(), view.pods[0]
     memory.put(pod)
     asyncio.run(Applier(memory, view.owner).run(asked(view)))  # type: ignore[arg-type]
-    return slim_pod(memory.objects["Pod", "web-1"])["metadata"]
+    return dict(slim_pod(memory.objects["Pod", "web-1"])["metadata"])
 
 
 @pytest.mark.parametrize(
