@@ -170,16 +170,16 @@ class Stage:
     async def play(self, case: Case) -> Outcome:
         """One case, from its creation to its removal."""
         await self.node.gives(case.gpus)
-        await self.api.create(resources.DEPLOYMENTS, _deployment(case))
-        await until(self._ready, SECONDS, f"{case.name}: Ready")
+        await self.api.create(resources.DEPLOYMENTS, deployment(case))
+        await until(self.ready, SECONDS, f"{case.name}: Ready")
         try:
             return await self._changed(case)
         finally:
             await self.api.delete(resources.DEPLOYMENTS, NAMESPACE, NAME)
-            await until(lambda: not self._all(), SECONDS, f"{case.name}: removal")
-            await self._gone()
+            await until(lambda: not self.servers(), SECONDS, f"{case.name}: removal")
+            await self.gone()
 
-    async def _gone(self) -> None:
+    async def gone(self) -> None:
         """Until the children have gone too: the next case has the same names."""
         for _ in range(600):
             try:
@@ -189,9 +189,9 @@ class Stage:
             await asyncio.sleep(0.1)
 
     async def _changed(self, case: Case) -> Outcome:
-        old = {pod["metadata"]["uid"] for pod in self._all()}
+        old = {pod["metadata"]["uid"] for pod in self.servers()}
         counts: list[tuple[int, int]] = []
-        self.node.pods.add_handler(lambda *_: counts.append(self._count()))
+        self.node.pods.add_handler(lambda *_: counts.append(self.count()))
         began = time.monotonic()
         missed = len(self.node.missed)
         change = {"spec": {"engine": case.change}}
@@ -201,11 +201,11 @@ class Stage:
         took = time.monotonic() - began
         await asyncio.sleep(QUIET_SECONDS)
         await self._comes(case, generation)
-        left = {pod["metadata"]["uid"] for pod in self._all()}
+        left = {pod["metadata"]["uid"] for pod in self.servers()}
         return Outcome(
             case,
             took,
-            self._status,
+            self.status,
             fewest=min(ready for ready, _ in counts),
             most=max(there for _, there in counts),
             stopped=len(old - left),
@@ -215,34 +215,37 @@ class Stage:
 
     async def _comes(self, case: Case, generation: int) -> None:
         try:
-            await until(lambda: self._over(case, generation), SECONDS, f"{case.name}: its end")
+            await until(lambda: self.over(case, generation), SECONDS, f"{case.name}: its end")
         except TimeoutError as error:
             pods = [(p["metadata"]["name"], p["metadata"].get("deletionTimestamp"), p["status"])
                     for p in self.node.pods.store.list(NAMESPACE)]  # fmt: skip
-            raise AssertionError(f"{error}\n{json.dumps([self._status, pods], indent=1)}") from None
+            raise AssertionError(f"{error}\n{json.dumps([self.status, pods], indent=1)}") from None
 
     @property
-    def _status(self) -> Object:
+    def status(self) -> Object:
+        """What the deployment says of itself."""
         found = self.deployments.store.get(NAMESPACE, NAME) or {}
         return dict(found.get("status", {}))
 
-    def _all(self) -> list[Object]:
+    def servers(self) -> list[Object]:
         """Servers that hold GPUs."""
         found = self.node.pods.store.list(NAMESPACE)
         return [pod for pod in found if pod["spec"].get("nodeName") and not _pulls(pod)]
 
-    def _count(self) -> tuple[int, int]:
-        pods = self._all()
+    def count(self) -> tuple[int, int]:
+        """Servers that answer, and all that hold GPUs."""
+        pods = self.servers()
         return sum(map(answers, pods)), len(pods)
 
-    def _ready(self) -> bool:
-        return _condition(self._status, "Ready").get("status") == "True"
+    def ready(self) -> bool:
+        """Whether the deployment says that it is."""
+        return _condition(self.status, "Ready").get("status") == "True"
 
-    def _over(self, case: Case, generation: int) -> bool:
+    def over(self, case: Case, generation: int) -> bool:
         """As the status says, and every replica answers again."""
-        said = _condition(self._status, "Progressing")
-        judged = self._status.get("observedGeneration") == generation
-        full = self._count() == (case.replicas, case.replicas)
+        said = _condition(self.status, "Progressing")
+        judged = self.status.get("observedGeneration") == generation
+        full = self.count() == (case.replicas, case.replicas)
         return judged and full and said.get("reason") == case.reason
 
 
@@ -254,7 +257,8 @@ def _condition(status: Object, kind: str) -> Object:
     return next((c for c in status.get("conditions", ()) if c["type"] == kind), {})
 
 
-def _deployment(case: Case) -> Object:
+def deployment(case: Case) -> Object:
+    """Of this case, before its change."""
     raw = builders.deployment(
         NAME,
         weightsRef={"name": COPY},

@@ -46,13 +46,13 @@ class Groups:
         return {m["name"]: m["uid"] for m in alive if not m.get("deletionTimestamp")}
 
     def condition(self, kind: str) -> Object:
-        return next((c for c in self.stage._status.get("conditions", ()) if c["type"] == kind), {})
+        return next((c for c in self.stage.status.get("conditions", ()) if c["type"] == kind), {})
 
     async def comes(self, what: str, check: Any) -> None:
         try:
             await until(check, SECONDS, what)
         except TimeoutError as error:
-            raise AssertionError(f"{error}\n{self.stage._status}\n{self.pods()}") from None
+            raise AssertionError(f"{error}\n{self.stage.status}\n{self.pods()}") from None
 
     async def is_ready(self, generation: int) -> None:
         def ready() -> bool:
@@ -101,7 +101,7 @@ async def _missing(groups: Groups) -> None:
 
 
 async def _served_by_first_ranks(groups: Groups) -> None:
-    status = groups.stage._status
+    status = groups.stage.status
     assert set(groups.pods()) == {"web-0", "web-0-1", "web-1", "web-1-1"}
     counts = [status[name] for name in ("replicas", "readyReplicas", "updatedReplicas")]
     assert counts == [2, 2, 2]
@@ -156,7 +156,7 @@ async def _flags_change_in_place(groups: Groups) -> None:
     await groups.is_ready(await groups.change(engine={"args": ["--seed=7"]}))
     assert set(groups.pods()) == set(before)
     assert not set(groups.pods().values()) & set(before.values())
-    told = groups.stage._status["rollout"]
+    told = groups.stage.status["rollout"]
     assert (told["strategy"], told["freeGPUs"]) == ("InPlace", 0)
     assert "0 of 16 GPUs are free and a server needs 8" in told["reason"]
 
@@ -166,13 +166,13 @@ async def _one_node_and_back(groups: Groups) -> None:
     await groups.is_ready(await groups.change(sizing=one))
     assert await groups.there(resources.SERVERS)
     assert not await groups.there(resources.GROUPS)
-    assert groups.stage._status["rollout"]["strategy"] == "Swap"
+    assert groups.stage.status["rollout"]["strategy"] == "Swap"
     two = {"tensorParallel": 8, "pipelineParallel": 1, "nodes": 2}
     await groups.stage.node.gives(24)
     await groups.is_ready(await groups.change(sizing=two))
     assert await groups.there(resources.GROUPS)
     assert not await groups.there(resources.SERVERS)
-    assert groups.stage._status["rollout"]["strategy"] == "Surge"
+    assert groups.stage.status["rollout"]["strategy"] == "Surge"
     await groups.comes("only groups", lambda: len(groups.pods()) == 4)
 
 
