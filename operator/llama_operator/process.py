@@ -189,11 +189,12 @@ def users(caches: Caches) -> Any:
 
 def labelled(kind: str) -> Any:
     """From a pod to the object whose label it carries."""
-    label = labels.DEPLOYMENT if kind == "LlamaDeployment" else labels.WEIGHTS
+    deployments = (labels.DEPLOYMENT, labels.PULLS_FOR)
+    keys = deployments if kind == "LlamaDeployment" else (labels.WEIGHTS,)
 
     def find(pod: Object) -> Iterable[Key]:
         meta = pod["metadata"]
-        name = meta.get("labels", {}).get(label)
+        name = next(filter(None, map(meta.get("labels", {}).get, keys)), None)
         return [Key(meta["namespace"], name)] if name else []
 
     return find

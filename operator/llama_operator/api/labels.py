@@ -30,6 +30,9 @@ PULL: Final = "pull"
 DEPLOYMENT: Final = "llamactl.dev/deployment"
 WEIGHTS: Final = "llamactl.dev/weights"
 
+# On pods that bring images to nodes, instead of DEPLOYMENT, which Services may select by alone.
+PULLS_FOR: Final = "llamactl.dev/pulls-for"
+
 # On servers: the claim that they mount, hashed, since a claim's name may be too long for a label.
 VOLUME: Final = "llamactl.dev/volume"
 

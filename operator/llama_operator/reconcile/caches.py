@@ -46,6 +46,14 @@ _POD_STATUS = (
 )
 
 
+# Whose a pod is, by its label.
+_KINDS = {
+    labels.DEPLOYMENT: "LlamaDeployment",
+    labels.PULLS_FOR: labels.PULL,
+    labels.WEIGHTS: "LlamaWeights",
+}
+
+
 class Caches:
     """One informer for each kind that is watched."""
 
@@ -209,10 +217,9 @@ def _owner_uids(obj: Object) -> Iterable[str]:
 
 def _named_owner(pod: Object) -> Iterable[str]:
     own, namespace = pod["metadata"].get("labels", {}), pod["metadata"]["namespace"]
-    for label, kind in ((labels.DEPLOYMENT, "LlamaDeployment"), (labels.WEIGHTS, "LlamaWeights")):
+    for label, kind in _KINDS.items():
         if label in own:
-            pulls = own.get(labels.COMPONENT) == labels.PULL
-            yield f"{labels.PULL if pulls else kind}/{namespace}/{own[label]}"
+            yield f"{kind}/{namespace}/{own[label]}"
 
 
 def _place_of(raw: Object) -> Iterable[str]:

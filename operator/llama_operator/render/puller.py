@@ -49,10 +49,17 @@ def pod(owner: Owner, template: Object, node: str, wanted: Iterable[str]) -> Obj
         {
             "apiVersion": "v1",
             "kind": "Pod",
-            "metadata": metadata(owner, name, labels.PULL),
+            "metadata": _metadata(owner, name),
             "spec": spec,
         }
     )
+
+
+def _metadata(owner: Owner, name: str) -> Object:
+    meta = metadata(owner, name, labels.PULL)
+    own = {**meta["labels"], labels.PULLS_FOR: owner.name}
+    del own[labels.DEPLOYMENT]
+    return {**meta, "labels": own}
 
 
 def _only(node: str) -> Object:

@@ -11,6 +11,7 @@ from tests.support import podsecurity
 from tests.support.builders import NOW, world
 from tests.unit.reconcile.test_rollout import Servers, how, progressing, told
 
+from llama_operator.api import labels
 from llama_operator.reconcile import status
 from llama_operator.reconcile.actions import Apply, Delete
 from llama_operator.reconcile.decide import Decision, decide
@@ -91,6 +92,9 @@ def test_the_image_comes_to_each_node_before_a_server_stops() -> None:
         client.V1Pod.model_validate(pod)
         assert podsecurity.findings(pod["spec"]) == []
         assert [box["image"] for box in pod["spec"]["containers"]] == [NEW]
+        assert labels.DEPLOYMENT not in pod["metadata"]["labels"], (
+            "a Service may select by it alone"
+        )
         assert "nvidia.com/gpu" not in str(pod["spec"]["containers"])
         assert {"key": "nvidia.com/gpu", "operator": "Exists"}.items() <= (
             pod["spec"]["tolerations"][0].items()
