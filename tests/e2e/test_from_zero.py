@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -79,9 +80,11 @@ def _ask(stack: Stack, key: str) -> Object:
         json.dumps(body).encode(),
         {"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=400) as answer:  # noqa: S310
-        found: Object = json.load(answer)
-    return found
+    try:
+        with urllib.request.urlopen(request, timeout=400) as answer:  # noqa: S310
+            return dict(json.load(answer))
+    except urllib.error.HTTPError as error:
+        raise AssertionError(f"{error}: {error.headers}\n{error.read().decode()}") from error
 
 
 def _compiled_is_kept(stack: Stack) -> None:
