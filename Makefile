@@ -146,6 +146,10 @@ bench-guard: setup  ## What the API key guard costs: real vLLM with and without 
 bench-cold-start: setup  ## A start with a compile cache and without; guard and warm-up against a plain engine
 	@PYTHONUNBUFFERED=1 $(PY) -m tests.bench.cold_start $(BENCH_ARGS)
 
+.PHONY: bench-pod-start
+bench-pod-start: prepare  ## A server's start against a plain pod with the same engine, by turns on a node
+	@PYTHONUNBUFFERED=1 $(PY) -m tests.bench.pod_start $(BENCH_ARGS)
+
 .PHONY: bench-rollout
 bench-rollout: prepare  ## Rollouts on full and free GPUs: strategy, servers that answer, way back
 	@$(PY) -m tests.bench.rollout $(BENCH_ARGS)
