@@ -24,6 +24,8 @@ VERIFY: Final = "verify"
 REVISION: Final = "revision"
 ACTIVATOR: Final = "activator"
 ADAPTER: Final = "adapter"
+# What chooses the server of a request, for an InferencePool.
+PICKER: Final = "picker"
 
 # Name of the LlamaDeployment or LlamaWeights that an object belongs to.
 DEPLOYMENT: Final = "llamactl.dev/deployment"

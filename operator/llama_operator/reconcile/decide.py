@@ -20,6 +20,7 @@ from llama_operator.reconcile import (
     reach,
     revisions,
     rollout,
+    routing,
     scaling,
     stalls,
 )
@@ -119,8 +120,9 @@ def _spare(
         kinds.append("PersistentVolumeClaim")
     kept = rollout.needed(view, revision, course) if course else {revision}
     gone = [*prune(desired, view.children, kinds), *scaling.spare(view, desired)]
+    gone += routing.spare(view, desired)
     gone += rollout.leaves(view, course) if course else []
-    # A NetworkPolicy of an activator is of both.
+    # A NetworkPolicy of an activator, or of a picker, is of both.
     return [*dict.fromkeys(gone), *revisions.spare(view, kept)]
 
 
@@ -243,4 +245,5 @@ def serving(view: DeploymentView, judgement: planning.Judgement) -> Serving:
         measured_speed=view.measured_speed,
         scaling=choice.scaling if choice else None,
         grouped=(GROUP_SET, view.owner.name) in view.children,
+        gateway=routing.served(view),
     )

@@ -9,7 +9,7 @@ from llama_operator.api.conditions import Condition, Status, find, merge
 from llama_operator.diagnose import servers
 from llama_operator.diagnose.pods import Cause
 from llama_operator.diagnose.words import same_but_for_numbers
-from llama_operator.reconcile import adapters, coldstart, groups, revisions, scaling
+from llama_operator.reconcile import adapters, coldstart, groups, revisions, routing, scaling
 from llama_operator.reconcile.actions import Failure
 from llama_operator.reconcile.decide import Decision
 from llama_operator.reconcile.ownership import changed
@@ -109,11 +109,12 @@ def _weights(view: DeploymentView) -> Object:
 
 def _endpoint(view: DeploymentView) -> Object:
     spec, owner = view.spec, view.owner
-    host = f"{owner.name}.{owner.namespace}.svc"
+    host, outside = f"{owner.name}.{owner.namespace}.svc", routing.external_url(view)
     return {
         "url": f"http://{host}:{spec.endpoint.port}/v1",
         "servedModelName": spec.endpoint.served_model_name or spec.model,
         "secretName": secret.secret_name(owner.name, spec) if spec.auth.mode == "APIKey" else "",
+        **({"externalURL": outside} if outside else {}),
     }
 
 
@@ -272,7 +273,7 @@ def _others(
     view: DeploymentView, decision: Decision, missing: tuple[str, str] | None
 ) -> list[tuple[str, str]]:
     adapter = adapters.trouble(view, decision.adapters)
-    return [each for each in (missing, adapter) if each is not None]
+    return [each for each in (missing, routing.problem(view), adapter) if each is not None]
 
 
 def _problems(
