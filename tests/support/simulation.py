@@ -18,6 +18,7 @@ from llama_operator.reconcile import (
     adapters,
     decide,
     decide_weights,
+    listeners,
     mounts,
     revisions,
     rollout,
@@ -28,6 +29,7 @@ from llama_operator.reconcile import (
 from llama_operator.reconcile.actions import Action, Failure
 from llama_operator.reconcile.apply import Applier
 from llama_operator.reconcile.holders import Holder
+from llama_operator.reconcile.listeners import Parent
 from llama_operator.reconcile.ownership import index
 from llama_operator.reconcile.packed import Squeezer
 from llama_operator.reconcile.snapshot import (
@@ -83,6 +85,8 @@ class Simulation:
         self.asked: list[Action] = []
         # Who holds what of the nodes; None where that may not be known.
         self.holders: tuple[Holder, ...] | None = ()
+        # Gateways that are there; None where they may not be seen.
+        self.gateways: Mapping[Parent, Object] | None = None
 
     # -- snapshots --------------------------------------------------------------------------
 
@@ -107,8 +111,13 @@ class Simulation:
             pods=sets.firsts(pods),
             ranks=sets.ranks(pods),
             key=self._key(spec),
+            gateways=self._gateways(spec),
         )
         return replace(view, holders=self.holders) if rollout.counts(view) else view
+
+    def _gateways(self, spec: LlamaDeploymentSpec) -> dict[Parent, Object | None]:
+        named = listeners.parents(spec, "default") if self.gateways is not None else []
+        return {parent: (self.gateways or {}).get(parent) for parent in named}
 
     def _adapters(self) -> dict[str, Object]:
         return {
@@ -253,7 +262,15 @@ def _server(obj: Object) -> Object:
     return {"replicas": count, "readyReplicas": count, "updatedReplicas": count}
 
 
+def _route(obj: Object) -> Object:
+    """A Gateway of each parent has accepted it."""
+    said = [{"type": kind, "status": "True"} for kind in ("Accepted", "ResolvedRefs")]
+    named = obj["spec"]["parentRefs"]
+    return {"parents": [{"parentRef": each, "conditions": said} for each in named]}
+
+
 _PLAYED = {
+    "HTTPRoute": _route,
     "Job": _job,
     "PersistentVolumeClaim": _claim,
     "Deployment": _server,
