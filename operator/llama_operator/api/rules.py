@@ -247,11 +247,11 @@ DEPLOYMENT: Final[tuple[Rule, ...]] = (
         ".ingress",
     ),
     Rule(
-        "spec.endpoint",
-        "self.routing != 'PrefixAware' || has(self.httpRoute)",
+        "spec",
+        "self.endpoint.routing != 'PrefixAware' || has(self.endpoint.httpRoute)",
         "spec.endpoint.routing: PrefixAware is what a Gateway does; set spec.endpoint.httpRoute, or "
         "use None",
-        ".routing",
+        ".endpoint.routing",
     ),
     Rule(
         "spec",
