@@ -139,10 +139,15 @@ class Caches:
         found = self.weights.store.by_index("deployment", f"{namespace}/{name}")
         return {raw["metadata"]["name"]: raw for raw in found if not leaves(raw)}
 
-    def gateways_of(self, spec: LlamaDeploymentSpec, namespace: str) -> dict[Parent, Object | None]:
-        """The Gateways that a spec names, None for one that is not there; as far as may be known."""
+    def gateways_of(
+        self, spec: LlamaDeploymentSpec, namespace: str
+    ) -> dict[Parent, Object | None] | None:
+        """The Gateways that a spec names and that we may see, None for one that is not there.
+
+        None instead of all while their kind is not served, or not read yet.
+        """
         if not self.gateways.served:
-            return {}
+            return None
         named = listeners.parents(spec, namespace)
         seen = [parent for parent in named if self._namespace in (None, parent[0])]
         return {parent: self.gateways.store.get(*parent) for parent in seen}

@@ -114,7 +114,8 @@ class DeploymentView:
     # The claim of the copy, where the user has named one.
     claim: Object | None = None
     # The Gateways of the spec, None for one that is not there; without those that we may not see.
-    gateways: Mapping[Parent, Object | None] = field(default_factory=dict)
+    # None where that is not known yet.
+    gateways: Mapping[Parent, Object | None] | None = None
     # The LlamaWeights of adapters that were made for it, by name.
     adapters: Mapping[str, Object] = field(default_factory=dict)
     # Servers that answer and have room for adapters, and what they have said, by the pod's UID.
