@@ -139,6 +139,7 @@ def aged(draw: st.DrawFn) -> Simulation:
     kinds = {name: draw(st.sampled_from([("v1",), ("v1",), None])) for name in KINDS}
     simulation.env = world(nodes=nodes, **kinds)
     simulation.gateways = draw(st.sampled_from([None, {}, {("infra", "public"): GATEWAY}]))
+    simulation.sees_gateways = draw(st.booleans())
     for _ in range(draw(st.integers(0, 8))):
         move = draw(st.sampled_from(["serve", "fetch", "play", "edit", "lose", "bend"]))
         _MOVES[move](simulation, draw)

@@ -146,6 +146,8 @@ async def _accepted(ways: Ways) -> None:
     listener = {"name": "web", "port": 8443, "protocol": "HTTPS"}
     listener["tls"] = {"certificateRefs": [{"name": "certificate"}]}
     made = {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "Gateway",
         "metadata": PARENT,
         "spec": {"gatewayClassName": "played", "listeners": [listener]},
     }

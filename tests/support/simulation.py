@@ -85,8 +85,10 @@ class Simulation:
         self.asked: list[Action] = []
         # Who holds what of the nodes; None where that may not be known.
         self.holders: tuple[Holder, ...] | None = ()
-        # Gateways that are there; None where they may not be seen.
+        # Gateways that are there; None where that is not known yet.
         self.gateways: Mapping[Parent, Object] | None = None
+        # Whether those of other namespaces may be seen.
+        self.sees_gateways = True
 
     # -- snapshots --------------------------------------------------------------------------
 
@@ -115,9 +117,13 @@ class Simulation:
         )
         return replace(view, holders=self.holders) if rollout.counts(view) else view
 
-    def _gateways(self, spec: LlamaDeploymentSpec) -> dict[Parent, Object | None]:
-        named = listeners.parents(spec, "default") if self.gateways is not None else []
-        return {parent: (self.gateways or {}).get(parent) for parent in named}
+    def _gateways(self, spec: LlamaDeploymentSpec) -> dict[Parent, Object | None] | None:
+        there = self.gateways
+        if there is None:
+            return None
+        named = listeners.parents(spec, "default")
+        seen = [each for each in named if self.sees_gateways or each[0] == "default"]
+        return {parent: there.get(parent) for parent in seen}
 
     def _adapters(self) -> dict[str, Object]:
         return {

@@ -105,7 +105,8 @@ def decide(view: DeploymentView) -> Decision:
         actions += scaling.rivals(view, desired)
         actions += [*lora.first, *converge(desired, view.children), *lora.then]
         actions += _spare(view, desired, name, course)
-    again = _soonest(_follow(view), course.again if course else None, lora.again)
+    waits = course.again if course else None, lora.again, routing.again(view)
+    again = _soonest(_follow(view), *waits)
     return Decision(
         judgement, condition, actions, desired, missing, again, name, stuck, lora.rows, course
     )

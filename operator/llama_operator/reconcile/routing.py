@@ -26,6 +26,8 @@ INSTALL_POOLS = (
 )
 _MISSING = "DependencyMissing"
 _KINDS = ("HTTPRoute", "InferencePool", "Ingress")
+# Gateways that were never there come with no event that tells so, once their kind is installed.
+_LOOK_SECONDS = 5.0
 
 
 def served(view: DeploymentView) -> Served:
@@ -54,6 +56,11 @@ def problem(view: DeploymentView) -> tuple[str, str] | None:
     return (_MISSING, missing) if missing else None
 
 
+def again(view: DeploymentView) -> float | None:
+    """When to look again at Gateways; None where they are known, or nothing leads through them."""
+    return _LOOK_SECONDS if served(view).route and view.gateways is None else None
+
+
 def _missing(versions: tuple[str, ...] | None, wanted: Resource, field: str, install: str) -> str:
     if _serves(versions, wanted):
         return ""
@@ -67,7 +74,8 @@ def _missing(versions: tuple[str, ...] | None, wanted: Resource, field: str, ins
 
 
 def _no_gateway(view: DeploymentView) -> str:
-    gone = sorted("/".join(parent) for parent, there in view.gateways.items() if there is None)
+    known = view.gateways or {}
+    gone = sorted("/".join(parent) for parent, there in known.items() if there is None)
     if not gone:
         return ""
     return (
@@ -119,10 +127,10 @@ def _addresses(view: DeploymentView) -> Iterator[Address]:
         kinds = ("Accepted", "ResolvedRefs")
         if all(_condition(view, parent, kind).get("status") == "True" for kind in kinds):
             gateway, reference = _gateway(view, parent), parent.get("parentRef", {})
-            there = view.gateways.get(gateway)
+            there = (view.gateways or {}).get(gateway)
             if there is not None:
                 yield from listeners.addresses(there, reference, hosts)
-            elif gateway not in view.gateways:
+            elif view.gateways is not None and gateway not in view.gateways:
                 yield listeners.unseen(reference, hosts)
 
 

@@ -204,9 +204,26 @@ def test_a_gateway_that_is_not_there_is_said_where_that_may_be_known() -> None:
     assert told["reason"] == "DependencyMissing"
     assert "spec.endpoint.httpRoute.parentRefs: there is no Gateway infra/public" in told["message"]
     assert url(simulation) == ""
-    simulation.gateways = None
+    simulation.sees_gateways = False
     settle(simulation)
     assert condition(simulation, "Degraded")["reason"] == "Healthy"
+    assert url(simulation) == "http://a.example.com/v1"
+
+
+def test_while_gateways_are_not_known_nothing_is_said_and_they_are_looked_at_again() -> None:
+    simulation = started(routed("a.example.com"))
+    simulation.gateways = None
+    settle(simulation)
+    assert (condition(simulation, "Degraded")["reason"], url(simulation)) == ("Healthy", "")
+    again = decide.decide(simulation.deployment()).requeue_after
+    assert again is not None and again <= 5
+    simulation.gateways = {}
+    assert decide.decide(simulation.deployment()).requeue_after is None
+    for endpoint in ({}, INGRESS):
+        other = started(endpoint)
+        other.gateways = None
+        settle(other)
+        assert decide.decide(other.deployment()).requeue_after is None
 
 
 # -- what a Gateway says of it --------------------------------------------------------------------
