@@ -202,7 +202,7 @@ async def _to_an_ingress(ways: Ways) -> None:
     assert made["spec"]["tls"] == [{"hosts": [INGRESS["host"]], "secretName": "tls"}]
     await _nothing_else(ways)
     await ways.comes("its address", lambda: ways.url == "https://llama.example.com/v1")
-    await ways.change(ingress={"host": "other.example.com"})
+    await ways.change(ingress={"host": "other.example.com", "tlsSecretName": None})
     await ways.comes("the other", lambda: ways.url == "http://other.example.com/v1")
 
 
