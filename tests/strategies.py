@@ -36,6 +36,12 @@ SPECS: list[Object] = [
         {"name": "mine", "source": {"claim": {"name": "files", "path": "a"}}},
         {"name": "sql", "source": {"huggingFace": {"repo": "o/sql"}}},
     ]},
+    {"endpoint": {"httpRoute": {"parentRefs": [{"name": "public"}], "hostnames": ["a.example"]}}},
+    {"endpoint": {
+        "routing": "PrefixAware",
+        "httpRoute": {"parentRefs": [{"name": "public", "namespace": "infra"}]},
+    }},
+    {"endpoint": {"ingress": {"host": "a.example", "tlsSecretName": "tls"}}},
     {"gpu": {"count": 2}},
     {"gpu": {"product": "", "count": 4}},
     {"gpu": {"count": 3}},
@@ -67,8 +73,16 @@ OWNERLESS: list[Object] = [
     {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "web-api-key"}, "data": {"x": "y"}},
     {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "mine"}, "data": {"default": "y"}},
     {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "web"}, "spec": {"x": 1}},
+    {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": {"name": "web"}, "spec": {"x": 1}},
+    {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "web"}, "spec": {"x": 1}},
     {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "shared"}, "spec": {"x": 1}},
 ]  # fmt: skip
+
+# What a cluster may have or not.
+KINDS = ("lws", "routes", "pools")
+GATEWAY: Object = {
+    "listeners": [{"name": "web", "port": 443, "protocol": "HTTPS"}], "addresses": ["192.0.2.1"],
+}  # fmt: skip
 
 specs = st.sampled_from(SPECS)
 pairs = st.tuples(specs, specs).map(lambda two: merged(two[0], two[1]))
@@ -76,7 +90,13 @@ pairs = st.tuples(specs, specs).map(lambda two: merged(two[0], two[1]))
 
 def _sane(spec: Object) -> bool:
     # Admission refuses these.
-    return not ("weightsRef" in spec and {"source", "storage"} & set(spec))
+    endpoint = spec.get("endpoint", {})
+    asleep = spec.get("autoscaling", {}).get("minReplicas", 1) == 0
+    return not (
+        ("weightsRef" in spec and {"source", "storage"} & set(spec))
+        or {"httpRoute", "ingress"} <= set(endpoint)
+        or (asleep and endpoint.get("routing") == "PrefixAware")
+    )
 
 
 @st.composite
@@ -116,7 +136,10 @@ def aged(draw: st.DrawFn) -> Simulation:
     simulation = Simulation(draw(memories()))
     simulation.holders = draw(st.sampled_from([None, ()]))
     nodes = draw(st.sampled_from([world().nodes, (gpu_node(),)]))
-    simulation.env = world(nodes=nodes, lws=draw(st.sampled_from([("v1",), ("v1",), None])))
+    kinds = {name: draw(st.sampled_from([("v1",), ("v1",), None])) for name in KINDS}
+    simulation.env = world(nodes=nodes, **kinds)
+    simulation.gateways = draw(st.sampled_from([None, {}, {("infra", "public"): GATEWAY}]))
+    simulation.sees_gateways = draw(st.booleans())
     for _ in range(draw(st.integers(0, 8))):
         move = draw(st.sampled_from(["serve", "fetch", "play", "edit", "lose", "bend"]))
         _MOVES[move](simulation, draw)

@@ -11,7 +11,7 @@ import io
 import os
 import tarfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,12 @@ CHILDREN = (
     Resource("", "v1", "services", "Service"),
     Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget"),
     Resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy"),
+    Resource("networking.k8s.io", "v1", "ingresses", "Ingress"),
+)
+# The same, of kinds that a cluster may not have.
+OPTIONAL = (
+    Resource("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute"),
+    Resource("inference.networking.k8s.io", "v1", "inferencepools", "InferencePool"),
 )
 Files = dict[str, str]
 
@@ -54,9 +60,10 @@ def collect(kube: Kube, name: str, command_version: str) -> tuple[Files, int]:
     """Path in the bundle -> text, and how many secrets were taken out."""
     reader = Reader(kube)
     seen = checkup.read(kube, name)
-    objects = _objects(reader, seen, name)
-    redactor = Redactor(_secret_values(reader, objects))
     facts = cluster_facts.read(kube)
+    there = [each for each in OPTIONAL if each.version in facts.groups.get(each.group, ())]
+    objects = _objects(reader, seen, name, [*CHILDREN, *there])
+    redactor = Redactor(_secret_values(reader, objects))
     checks = cluster_checks.run(facts, command_version)
     files: dict[str, Any] = {
         "versions.yaml": _versions(kube, command_version),
@@ -86,11 +93,13 @@ def write(files: Files, path: Path, root: str) -> None:
             tar.addfile(entry, io.BytesIO(data))
 
 
-def _objects(reader: Reader, seen: checkup.Checkup, name: str) -> list[Object]:
+def _objects(
+    reader: Reader, seen: checkup.Checkup, name: str, kinds: Iterable[Resource]
+) -> list[Object]:
     kube = reader.kube
     copy = view.name_of(seen.weights or {})
     found = [dict(seen.deployment), *([dict(seen.weights)] if seen.weights else [])]
-    for resource in CHILDREN:
+    for resource in kinds:
         selector = f"{labels.DEPLOYMENT}={name}"
         found += _kinds(reader, resource, selector)
     if copy:

@@ -61,13 +61,15 @@ ADD_ONS = (
     AddOn(
         "Gateway API",
         ("gateway.networking.k8s.io",),
-        "an HTTPRoute can lead to the Service of a deployment",
-        "reach deployments inside the cluster, by an Ingress, or with llamactl chat",
+        "an HTTPRoute can lead to a deployment from outside (spec.endpoint.httpRoute)",
+        "reach deployments inside the cluster, by an Ingress (spec.endpoint.ingress), or with "
+        "llamactl chat",
     ),
     AddOn(
         "Inference Extension",
         ("inference.networking.k8s.io", "inference.networking.x-k8s.io"),
-        "an InferencePool can route by the load of each server",
+        "requests can go to the server that has their beginning in its cache "
+        "(spec.endpoint.routing: PrefixAware)",
         "requests are spread by the Service alone",
     ),
 )

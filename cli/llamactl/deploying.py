@@ -132,6 +132,8 @@ class Deploying:
         if view.path(obj, "spec", "replicas") == 0:
             output.talk("Ready, with no replicas.")
             return
+        outside = view.path(obj, "status", "endpoint", "externalURL")
         key = f", API key in Secret {secret}" if secret else ", no API key"
-        output.talk(f"Ready: {url} (inside the cluster){key}. Ask it:")
+        also = f", {outside} from outside" if outside else ""
+        output.talk(f"Ready: {url} (inside the cluster){also}{key}. Ask it:")
         output.hint(settings.llamactl("chat", self.name, "What is the capital of France?"))

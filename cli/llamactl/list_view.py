@@ -23,6 +23,7 @@ WIDE = (
     Column("TP", right=True, optional=True),
     Column("CONTEXT", right=True, optional=True),
     Column("ENDPOINT", optional=True),
+    Column("EXTERNAL", optional=True),
 )
 
 
@@ -48,6 +49,7 @@ def _row(obj: Object, wide: bool, everywhere: bool) -> list[str]:
             _number(obj, "status", "plan", "tensorParallel"),
             _number(obj, "status", "plan", "maxModelLen"),
             str(view.path(obj, "status", "endpoint", "url") or "-"),
+            str(view.path(obj, "status", "endpoint", "externalURL") or "-"),
         ]
     return row
 

@@ -130,6 +130,20 @@ def main() -> None:
     help="Resource of each of their pods, such as rdma/ib=1. Repeatable.",
 )
 @click.option("--activator-image", default="", help="Image of activators: that of the operator.")
+@click.option(
+    "--picker-image",
+    default="",
+    help="Image of what chooses servers for InferencePools; default: Gateway API's own.",
+)
+@click.option(
+    "--gateway-namespace",
+    "gateways",
+    multiple=True,
+    default=Settings.gateway_namespaces,
+    show_default=True,
+    help="Namespace of proxies that may connect to servers with a route or an Ingress, besides those of "
+    "their Gateways; empty: none. Repeatable.",
+)
 @click.option("--models-file", default="", help="More models, in the catalogue's own form.")
 @click.option(
     "--log-format",
@@ -199,6 +213,8 @@ def _config(options: dict[str, Any]) -> Config:
         group_env=option_values.pairs(options["group_env"], "--group-env"),
         group_resources=option_values.pairs(options["group_resource"], "--group-resource"),
         activator_image=options["activator_image"] or Settings.activator_image,
+        picker_image=options["picker_image"] or Settings.picker_image,
+        gateway_namespaces=tuple(filter(None, options["gateways"])),
     )
     return Config(
         kubeconfig=options["kubeconfig"],

@@ -13,7 +13,7 @@ from llama_operator import __version__
 from llama_operator.api import labels
 from llama_operator.catalog import catalog
 from llama_operator.config import Config
-from llama_operator.reconcile import resources, scaling, specs
+from llama_operator.reconcile import listeners, resources, scaling, specs
 from llama_operator.reconcile.caches import Caches
 from llama_operator.reconcile.fleet import ColdStarts, FleetCollector
 from llama_operator.reconcile.gather import Gatherer
@@ -157,6 +157,11 @@ def watch(manager: Manager, caches: Caches, servers: Controller, weights: Contro
         )
     for kind in resources.GROUP_CHILDREN:
         manager.watch(caches.children[kind.kind], servers, deployment_of)
+    for kind in resources.ROUTE_CHILDREN:
+        manager.watch(caches.children[kind.kind], servers, deployment_of)
+    for definition in (caches.routes, caches.pools):
+        manager.watch(definition.informer, servers, lambda _: routed(caches))
+    manager.watch(caches.gateways, servers, routed_by(caches), predicate=listeners.changed)
     manager.watch(caches.lws.informer, servers, lambda _: grouped(caches))
     manager.watch(caches.keda.informer, servers, lambda _: autoscaled(caches))
     manager.watch(caches.quotas, servers, lambda _: autoscaled(caches), predicate=scaling.limits)
@@ -254,6 +259,30 @@ def grouped(caches: Caches) -> list[Key]:
         for raw in caches.deployments.store.list()
         if raw.get("status", {}).get("plan", {}).get("nodes", 1) > 1
     ]
+
+
+def routed(caches: Caches) -> list[Key]:
+    """Deployments with a route: what makes it, or what it leads to, has come or gone."""
+    return [
+        Key(raw["metadata"]["namespace"], raw["metadata"]["name"])
+        for raw in caches.deployments.store.list()
+        if raw["spec"].get("endpoint", {}).get("httpRoute") is not None
+    ]
+
+
+def routed_by(caches: Caches) -> Any:
+    """From a Gateway to the deployments whose routes name it."""
+
+    def find(gateway: Object) -> Iterable[Key]:
+        parent = gateway["metadata"]["namespace"], gateway["metadata"]["name"]
+        found = ((key, caches.deployments.store.get(*key)) for key in routed(caches))
+        return [
+            key
+            for key, raw in found
+            if raw and parent in listeners.parents(specs.deployments.of(raw), key.namespace)
+        ]
+
+    return find
 
 
 def unfetched(caches: Caches) -> list[Key]:

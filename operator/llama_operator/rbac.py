@@ -38,7 +38,11 @@ WATCHED: Final[tuple[Right, ...]] = (
     ("", ("pods/log",), ("get",)),
     # Why a pod does not start may stand in its events alone.
     ("", ("events",), ("list",)),
-    ("networking.k8s.io", ("networkpolicies",), _OWN),
+    ("networking.k8s.io", ("networkpolicies", "ingresses"), _OWN),
+    ("gateway.networking.k8s.io", ("httproutes",), _OWN),
+    # Whether a listener has TLS.
+    ("gateway.networking.k8s.io", ("gateways",), _READ),
+    ("inference.networking.k8s.io", ("inferencepools",), _OWN),
     ("policy", ("poddisruptionbudgets",), _OWN),
     ("rbac.authorization.k8s.io", ("roles", "rolebindings"), _OWN),
     ("events.k8s.io", ("events",), ("create", "patch")),
@@ -47,14 +51,15 @@ WATCHED: Final[tuple[Right, ...]] = (
     ("leaderworkerset.x-k8s.io", ("leaderworkersets",), _OWN),
     # How many replicas an autoscaler may ask for.
     ("", ("resourcequotas",), _READ),
-    # Not used by the operator: an activator's rights are a part of these.
+    # Not used by the operator: rights of activators and of pickers are a part of these.
     (GROUP, ("llamadeployments/scale",), ("get", "patch")),
     ("discovery.k8s.io", ("endpointslices",), _READ),
+    ("inference.networking.x-k8s.io", ("inferenceobjectives", "inferencemodelrewrites"), _READ),
 )
 CLUSTER: Final[tuple[Right, ...]] = (
     ("", ("nodes",), _READ),
     ("storage.k8s.io", ("storageclasses",), _READ),
-    # Whether KEDA and LeaderWorkerSet are there, and of which versions.
+    # Whether KEDA, LeaderWorkerSet and Gateway API are there, and of which versions.
     ("apiextensions.k8s.io", ("customresourcedefinitions",), _READ),
 )
 OWN_NAMESPACE: Final[tuple[Right, ...]] = (

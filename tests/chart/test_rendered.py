@@ -98,6 +98,8 @@ def test_the_operator_gets_what_the_values_say() -> None:
             group_env=(("NCCL_IB_HCA", "mlx5"),),
             group_resources=(("rdma/ib", "1"),),
             activator_image="mirror.example.com/hub/llm/op@sha256:" + "a" * 64,
+            picker_image="mirror.example.com/hub/gateway-api-inference-extension/epp:v9",
+            gateway_namespaces=("edge",),
         ),
     )
 

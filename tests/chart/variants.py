@@ -39,6 +39,7 @@ EVERYTHING: Object = {
     },
     "caBundle": {"configMapName": "corp-ca", "key": "bundle.pem"},
     "autoscaling": {"prometheusAddress": "http://prom.prom.svc:9090", "kedaNamespace": "scalers"},
+    "routing": {"pickerImage": {"tag": "v9"}, "gatewayNamespaces": ["edge"]},
     "severalNodes": {"env": {"NCCL_IB_HCA": "mlx5"}, "resources": {"rdma/ib": "1"}},
     "serviceAccount": {"name": "robot", "annotations": {"a": "b"}},
     "operator": {

@@ -115,6 +115,22 @@ def test_the_page_of_status(llamactl: Run, api: Fake) -> None:
     assert llamactl("status", "my-llama").stdout == STATUS
 
 
+OUTSIDE = "https://llama.example.com/v1"
+
+
+def test_the_way_in_from_outside_is_shown_where_there_is_one(llamactl: Run, api: Fake) -> None:
+    api.put(f"{DEPLOYMENTS}/my-llama", ready())
+    assert OUTSIDE not in llamactl("status", "my-llama").stdout
+    heading, row = llamactl("list", "-o", "wide").stdout.splitlines()
+    assert (heading.split()[-1], row.split()[-1]) == ("EXTERNAL", "-")
+    found = ready()
+    found["status"]["endpoint"]["externalURL"] = OUTSIDE
+    api.put(f"{DEPLOYMENTS}/my-llama", found)
+    assert f"External: {OUTSIDE}\n" in llamactl("status", "my-llama").stdout
+    row = llamactl("list", "-o", "wide").stdout.splitlines()[1].split()
+    assert row[-2:] == ["http://my-llama.n.svc:8000/v1", OUTSIDE]
+
+
 FOUND = """\
 PLAN                 PLANNED       FOUND   NOTE
 replicas                   1           1

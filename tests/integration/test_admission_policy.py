@@ -27,6 +27,8 @@ VALUES: Object = {
         "claims": ["llama-*"],
         "collectors": ["http://otel.example.com:4317"],
         "secrets": ["hf-*", "url"],
+        "gateways": ["infra/*", "limited/own"],
+        "hosts": ["llama.example.com", "*.team.example.com"],
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": NAMESPACE}},
     },
 }
@@ -50,6 +52,17 @@ def adapter(**source: Object) -> Object:
     return {"lora": {"enabled": True}, "adapters": given}
 
 
+def route(parent: Object, *hosts: str) -> Object:
+    """A spec with a route of two Gateways, of which the second is in question."""
+    parents = [{"name": "public", "namespace": "infra"}, parent]
+    return {"endpoint": {"httpRoute": {"parentRefs": parents, "hostnames": list(hosts)}}}
+
+
+def ingress(host: str, secret: str = "") -> Object:
+    return {"endpoint": {"ingress": {"host": host, "tlsSecretName": secret}}}
+
+
+HOST = "llama.example.com"
 ALLOWED: list[tuple[str, Object]] = [
     ("LlamaDeployment", {}),
     ("LlamaDeployment", {"engine": {"image": "vllm/vllm-openai:v0.24.0"}}),
@@ -66,6 +79,11 @@ ALLOWED: list[tuple[str, Object]] = [
     ("LlamaWeights", {"source": {"claim": {"name": "llama-nfs"}}}),
     ("LlamaDeployment", adapter(huggingFace={"repo": "org/a", "endpoint": HUB})),
     ("LlamaDeployment", adapter(claim={"name": "llama-nfs"})),
+    ("LlamaDeployment", {"endpoint": {"port": 80}}),
+    ("LlamaDeployment", route({"name": "own"}, HOST, "a.team.example.com")),
+    ("LlamaDeployment", route({"name": "b", "namespace": "infra"}, "*.team.example.com")),
+    ("LlamaDeployment", ingress(HOST, "hf-tls")),
+    ("LlamaDeployment", ingress("a.b.team.example.com")),
 ]
 REFUSED: list[tuple[str, Object, str]] = [
     ("LlamaDeployment", {"engine": {"image": "evil/vllm:v1"}}, "spec.engine.image: evil/vllm:v1"),
@@ -127,6 +145,34 @@ REFUSED: list[tuple[str, Object, str]] = [
         "LlamaDeployment",
         adapter(claim={"name": "other"}),
         "spec.adapters[].source.claim.name: other",
+    ),
+    (
+        "LlamaDeployment",
+        route({"name": "other"}, HOST),
+        "spec.endpoint.httpRoute.parentRefs[].name: limited/other is not allowed here; allowed: "
+        "infra/*, limited/own",
+    ),
+    (
+        "LlamaDeployment",
+        route({"name": "own", "namespace": "infra-2"}, HOST),
+        "spec.endpoint.httpRoute.parentRefs[].name: infra-2/own",
+    ),
+    (
+        "LlamaDeployment",
+        route({"name": "own"}, HOST, "evilteam.example.com"),
+        "spec.endpoint.httpRoute.hostnames[]: evilteam.example.com",
+    ),
+    ("LlamaDeployment", route({"name": "own"}), "spec.endpoint.httpRoute.hostnames[]: *"),
+    (
+        "LlamaDeployment",
+        ingress("team.example.com"),
+        "spec.endpoint.ingress.host: team.example.com is not allowed here; allowed: "
+        "llama.example.com, *.team.example.com",
+    ),
+    (
+        "LlamaDeployment",
+        ingress(HOST, "database"),
+        "spec.endpoint.ingress.tlsSecretName: database",
     ),
 ]
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.integration import crd_accepted as right
 from tests.integration import crd_cases as cases
+from tests.integration import crd_routes as routes
 from tests.integration.crd_cases import Refusal, deployment, hugging_face, weights
 from tests.integration.rawapi import Answer, RawApi
 
@@ -23,14 +24,18 @@ def refused_with(answer: Answer) -> tuple[str, str]:
     return answer.causes[0]
 
 
-@pytest.mark.parametrize("case", cases.RULES, ids=lambda case: case.id)
+RULES = [*cases.RULES, *routes.RULES]
+ACCEPTED = {**right.ACCEPTED, **routes.ACCEPTED}
+
+
+@pytest.mark.parametrize("case", RULES, ids=lambda case: case.id)
 def test_rule_refuses_with_its_message(api: RawApi, case: Refusal) -> None:
     field, message = refused_with(api.create(case.obj))
     assert field == (case.field or "<nil>")
     assert message.endswith(f": {case.message}")
 
 
-@pytest.mark.parametrize("case", cases.BOUNDS, ids=lambda case: case.id)
+@pytest.mark.parametrize("case", [*cases.BOUNDS, *routes.BOUNDS], ids=lambda case: case.id)
 def test_bound_refuses_at_its_field(api: RawApi, case: Refusal) -> None:
     answer = api.create(case.obj)
     assert answer.status == 422, answer.body
@@ -38,9 +43,9 @@ def test_bound_refuses_at_its_field(api: RawApi, case: Refusal) -> None:
     assert any(case.message in message for message in at_field), answer.causes
 
 
-@pytest.mark.parametrize("name", right.ACCEPTED)
+@pytest.mark.parametrize("name", ACCEPTED)
 def test_right_objects_are_accepted(api: RawApi, name: str) -> None:
-    answer = api.create(right.ACCEPTED[name])
+    answer = api.create(ACCEPTED[name])
     assert answer.status == 201, answer.causes or answer.body
 
 
@@ -53,7 +58,7 @@ def test_unknown_fields_are_refused(api: RawApi, name: str) -> None:
 
 def test_every_rule_has_a_case() -> None:
     """A rule that nothing violates in this table could be always true."""
-    tested = {case.message for case in cases.RULES} | set(UPDATE_MESSAGES)
+    tested = {case.message for case in RULES} | set(UPDATE_MESSAGES)
     assert {each.message for each in (*rules.DEPLOYMENT, *rules.WEIGHTS)} == tested
 
 
@@ -72,7 +77,7 @@ def test_minimal_deployment_is_filled_in(api: RawApi) -> None:
         "engine": {"type": "vllm", "device": "cuda", "enforceEager": False},
         "lora": {"enabled": False, "maxAdapters": 4, "maxRank": 16},
         "auth": {"mode": "APIKey"},
-        "endpoint": {"port": 8000, "networkPolicy": {"enabled": True}},
+        "endpoint": {"port": 8000, "routing": "None", "networkPolicy": {"enabled": True}},
         "rollout": {
             "strategy": "Auto",
             "allowDowntime": True,

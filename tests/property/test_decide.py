@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests import strategies
-from tests.support.builders import NOW, world
+from tests.support.builders import NOW
 from tests.support.memory import Memory
 from tests.support.simulation import STAMP, Simulation
 
@@ -138,7 +139,7 @@ def test_a_status_built_again_is_the_same(simulation: Simulation) -> None:
         wanted, before = written(simulation), wanted
         if wanted == before:
             break
-    simulation.env = world(now=NOW + timedelta(hours=1))
+    simulation.env = replace(simulation.env, now=NOW + timedelta(hours=1))
     assert [found for _, found in built(simulation, LATER)] == wanted
 
 

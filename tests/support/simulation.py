@@ -19,6 +19,7 @@ from llama_operator.reconcile import (
     adapters,
     decide,
     decide_weights,
+    listeners,
     mounts,
     revisions,
     rollout,
@@ -29,6 +30,7 @@ from llama_operator.reconcile import (
 from llama_operator.reconcile.actions import Action, Failure
 from llama_operator.reconcile.apply import Applier
 from llama_operator.reconcile.holders import Holder
+from llama_operator.reconcile.listeners import Parent
 from llama_operator.reconcile.ownership import index
 from llama_operator.reconcile.packed import Squeezer
 from llama_operator.reconcile.snapshot import (
@@ -84,6 +86,10 @@ class Simulation:
         self.asked: list[Action] = []
         # Who holds what of the nodes; None where that may not be known.
         self.holders: tuple[Holder, ...] | None = ()
+        # Gateways that are there; None where that is not known yet.
+        self.gateways: Mapping[Parent, Object] | None = None
+        # Whether those of other namespaces may be seen.
+        self.sees_gateways = True
 
     # -- snapshots --------------------------------------------------------------------------
 
@@ -108,6 +114,7 @@ class Simulation:
             pods=sets.firsts(pods),
             ranks=sets.ranks(pods),
             key=self._key(spec),
+            gateways=self._gateways(spec),
         )
         return replace(view, holders=self.holders) if rollout.counts(view) else view
 
@@ -115,6 +122,14 @@ class Simulation:
         """A pod as it is in the cluster by now; one of another template is replaced."""
         live = self.memory.objects.get(("Pod", pod["metadata"]["name"]))
         return live if live and stamp(live) == stamp(pod) else self.memory.put(pod)
+
+    def _gateways(self, spec: LlamaDeploymentSpec) -> dict[Parent, Object | None] | None:
+        there = self.gateways
+        if there is None:
+            return None
+        named = listeners.parents(spec, "default")
+        seen = [each for each in named if self.sees_gateways or each[0] == "default"]
+        return {parent: there.get(parent) for parent in seen}
 
     def _adapters(self) -> dict[str, Object]:
         return {
@@ -259,7 +274,15 @@ def _server(obj: Object) -> Object:
     return {"replicas": count, "readyReplicas": count, "updatedReplicas": count}
 
 
+def _route(obj: Object) -> Object:
+    """A Gateway of each parent has accepted it."""
+    said = [{"type": kind, "status": "True"} for kind in ("Accepted", "ResolvedRefs")]
+    named = obj["spec"]["parentRefs"]
+    return {"parents": [{"parentRef": each, "conditions": said} for each in named]}
+
+
 _PLAYED = {
+    "HTTPRoute": _route,
     "Job": _job,
     "PersistentVolumeClaim": _claim,
     "Deployment": _server,

@@ -14,6 +14,12 @@ Arguments of `llama-operator run`, one a line; what has no value is left to the 
 --hf-token-secret={{ $v.weights.tokenSecret }}
 --activator-image={{ include "llama.image" (dict "root" . "image" $v.image) }}
 --keda-namespace={{ $v.autoscaling.kedaNamespace }}
+--picker-image={{ include "llama.image" (dict "root" . "image" $v.routing.pickerImage) }}
+{{- range $v.routing.gatewayNamespaces }}
+--gateway-namespace={{ . }}
+{{- else }}
+--gateway-namespace=
+{{- end }}
 {{- range $name, $value := $v.severalNodes.env }}
 --group-env={{ $name }}={{ $value }}
 {{- end }}

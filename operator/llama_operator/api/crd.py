@@ -58,6 +58,7 @@ def deployment_crd() -> Schema:
                 _column("TP", ".status.plan.tensorParallel", "integer", wide=True),
                 _column("Reason", '.status.conditions[?(@.type=="Ready")].reason', wide=True),
                 _column("Endpoint", ".status.endpoint.url", wide=True),
+                _column("External", ".status.endpoint.externalURL", wide=True),
                 _column("Age", ".metadata.creationTimestamp", "date"),
             ],
         },

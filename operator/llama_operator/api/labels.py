@@ -25,6 +25,8 @@ REVISION: Final = "revision"
 ACTIVATOR: Final = "activator"
 ADAPTER: Final = "adapter"
 PULL: Final = "pull"
+# What chooses the server of a request, for an InferencePool.
+PICKER: Final = "picker"
 
 # Name of the LlamaDeployment or LlamaWeights that an object belongs to.
 DEPLOYMENT: Final = "llamactl.dev/deployment"

@@ -223,6 +223,51 @@ DEPLOYMENT: Final[tuple[Rule, ...]] = (
         "spec.autoscaling.targets: KVCacheUsage is a percentage; use 1 to 100",
         ".value",
     ),
+    Rule(
+        "spec.endpoint.httpRoute",
+        "has(self.parentRefs) && self.parentRefs.size() > 0",
+        "spec.endpoint.httpRoute.parentRefs: name the Gateway that takes the route",
+        ".parentRefs",
+    ),
+    Rule(
+        "spec.endpoint.httpRoute.parentRefs",
+        "self.all(a, self.exists_one(b, a == b))",
+        "spec.endpoint.httpRoute.parentRefs: each once; remove the second of two that are the same",
+    ),
+    Rule(
+        "spec.endpoint.ingress",
+        "has(self.host) && self.host != ''",
+        "spec.endpoint.ingress.host: name the host that requests are for, such as llama.example.com",
+        ".host",
+    ),
+    Rule(
+        "spec.endpoint",
+        "!has(self.httpRoute) || !has(self.ingress)",
+        "spec.endpoint.ingress: one way in from outside; remove ingress or httpRoute",
+        ".ingress",
+    ),
+    Rule(
+        "spec",
+        "self.endpoint.routing != 'PrefixAware' || has(self.endpoint.httpRoute)",
+        "spec.endpoint.routing: PrefixAware is what a Gateway does; set spec.endpoint.httpRoute, or "
+        "use None",
+        ".endpoint.routing",
+    ),
+    Rule(
+        "spec",
+        "self.endpoint.routing != 'PrefixAware' || !has(self.autoscaling) "
+        "|| self.autoscaling.minReplicas > 0",
+        "spec.endpoint.routing: an InferencePool holds no requests while there is no replica; set "
+        "spec.autoscaling.minReplicas to 1 or more, or use None",
+        ".endpoint.routing",
+    ),
+    Rule(
+        "spec",
+        "self.endpoint.routing != 'PrefixAware' || self.engine.type != 'transformers'",
+        "spec.endpoint.routing: PrefixAware reads metrics of vLLM, which transformers does not have; "
+        "use None, or spec.engine.type vllm",
+        ".endpoint.routing",
+    ),
     _reserved_key("labels"),
     _reserved_key("annotations"),
 )

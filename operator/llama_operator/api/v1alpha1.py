@@ -15,7 +15,6 @@ from llama_operator.api.fields import (
     INT32,
     NAME_PATTERN,
     Model,
-    NetworkPeer,
     listed,
 )
 from llama_operator.api.v1alpha1_adapters import (
@@ -27,6 +26,13 @@ from llama_operator.api.v1alpha1_adapters import (
 )
 from llama_operator.api.v1alpha1_autoscaling import AutoscalingSpec, ScalingTarget
 from llama_operator.api.v1alpha1_cache import CompileCacheSpec
+from llama_operator.api.v1alpha1_endpoint import (
+    EndpointSpec,
+    HttpRouteSpec,
+    IngressSpec,
+    NetworkPolicySpec,
+    ParentRef,
+)
 from llama_operator.api.v1alpha1_engine import EngineSpec, GpuSpec, SizingSpec
 from llama_operator.api.v1alpha1_pods import (
     DisruptionSpec,
@@ -98,7 +104,9 @@ __all__ = [
     "EngineSpec",
     "Fetch",
     "GpuSpec",
+    "HttpRouteSpec",
     "HuggingFaceSource",
+    "IngressSpec",
     "LlamaDeploymentSpec",
     "LlamaDeploymentStatus",
     "LlamaWeightsSpec",
@@ -107,6 +115,7 @@ __all__ = [
     "MetaSource",
     "NetworkPolicySpec",
     "ObservabilitySpec",
+    "ParentRef",
     "PerGpuStatus",
     "PlanStatus",
     "PodMetadata",
@@ -145,40 +154,6 @@ class AuthSpec(Model):
         ),
         max_length=253,
         pattern=NAME_PATTERN,
-    )
-
-
-class NetworkPolicySpec(Model):
-    """Who may connect."""
-
-    enabled: bool = Field(default=True, description="Make a NetworkPolicy. Default true.")
-    from_: tuple[NetworkPeer, ...] = Field(
-        default=(),
-        alias="from",
-        description="Peers that may connect. Auto: the same namespace, operator and Prometheus.",
-        max_length=32,
-        json_schema_extra=listed("atomic"),
-    )
-
-
-class EndpointSpec(Model):
-    """How the servers are reached."""
-
-    served_model_name: str | None = Field(
-        default=None,
-        description="Value of `model` in requests. Auto: spec.model.",
-        max_length=253,
-        pattern=r"^([A-Za-z0-9][A-Za-z0-9_./:-]*)?$",
-    )
-    port: int = Field(
-        default=8000,
-        description="Port of the Service, 1 to 65535. Default 8000.",
-        ge=1,
-        le=65535,
-        json_schema_extra=INT32,
-    )
-    network_policy: NetworkPolicySpec = Field(
-        default_factory=NetworkPolicySpec, description="Who may connect."
     )
 
 

@@ -146,6 +146,13 @@ class EndpointStatus(Model):
     url: str | None = Field(
         default=None, description="Base URL inside the cluster, with /v1.", max_length=512
     )
+    external_url: str | None = Field(
+        default=None,
+        alias="externalURL",
+        description="Base URL outside the cluster, with /v1, once a Gateway has accepted the route or "
+        "the Ingress is made; empty: none.",
+        max_length=512,
+    )
     served_model_name: str | None = Field(
         default=None, description="Value of `model` in requests.", max_length=253
     )

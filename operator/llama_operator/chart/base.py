@@ -39,3 +39,21 @@ class Part(BaseModel):
     """A part of the values."""
 
     model_config = CONFIG
+
+
+class Image(Part):
+    """An image."""
+
+    repository: str = Field(
+        default="llama-operator",
+        description="Registry and repository of the operator's image.",
+        pattern=REPOSITORY_PATTERN,
+    )
+    tag: str = Field(
+        default="", description="Tag; empty: the chart's appVersion.", pattern=TAG_PATTERN
+    )
+    digest: str = Field(
+        default="",
+        description="Digest such as sha256:...; it wins over the tag.",
+        pattern=DIGEST_PATTERN,
+    )

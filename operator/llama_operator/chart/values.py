@@ -8,12 +8,11 @@ from pydantic import Field
 
 from llama_operator.api.fields import ENDPOINT_PATTERN, PullSecret
 from llama_operator.chart.base import (
-    DIGEST_PATTERN,
     PROXY_PATTERN,
     REGISTRY_PATTERN,
     REPOSITORY_PATTERN,
-    TAG_PATTERN,
     Free,
+    Image,
     Name,
     Part,
     Texts,
@@ -26,24 +25,7 @@ from llama_operator.chart.values_pod import (
     OperatorPod,
     ServiceAccount,
 )
-
-
-class Image(Part):
-    """An image."""
-
-    repository: str = Field(
-        default="llama-operator",
-        description="Registry and repository of the operator's image.",
-        pattern=REPOSITORY_PATTERN,
-    )
-    tag: str = Field(
-        default="", description="Tag; empty: the chart's appVersion.", pattern=TAG_PATTERN
-    )
-    digest: str = Field(
-        default="",
-        description="Digest such as sha256:...; it wins over the tag.",
-        pattern=DIGEST_PATTERN,
-    )
+from llama_operator.chart.values_routing import Routing
 
 
 class OperatorImage(Image):
@@ -235,6 +217,9 @@ class Values(Part):
     )
     autoscaling: Autoscaling = Field(
         default_factory=Autoscaling, description="What spec.autoscaling uses."
+    )
+    routing: Routing = Field(
+        default_factory=Routing, description="What routes from outside use and get."
     )
     several_nodes: SeveralNodes = Field(
         default_factory=SeveralNodes, description="What servers over several nodes get."

@@ -17,6 +17,9 @@ from llama_operator.chart.base import Free, Part
 _IMAGE = Annotated[str, Field(pattern=r"^(\*|[^*\s]*[^*\s]|[^*\s]+[/:@]\*)$")]
 _ENDPOINT = Annotated[str, Field(pattern=r"^(\*|https?://[^*\s]+|https?://[^*\s]+/\*)$")]
 _OBJECT = Annotated[str, Field(pattern=r"^(\*|[a-z0-9][a-z0-9.-]*|[a-z0-9][a-z0-9.-]*-\*)$")]
+_GATEWAY = Annotated[str, Field(pattern=r"^(\*|[a-z0-9][a-z0-9-]*/(\*|[a-z0-9][a-z0-9.-]*))$")]
+# The other way round: what a host belongs to stands at its end.
+_HOST = Annotated[str, Field(pattern=r"^(\*|(\*\.)?[a-z0-9][a-z0-9.-]*)$")]
 _FORM = "A star at the end stands for anything; only a star: no limit; no entry: none may be named."
 
 
@@ -56,6 +59,18 @@ class AdmissionPolicy(Part):
     secrets: tuple[_OBJECT, ...] = Field(
         default=("*",),
         description="Secrets that a spec may name, such as hf-*: spec.engine.env, "
-        "spec.engine.imagePullSecrets, spec.auth.secretName, tokenSecretRef and urlSecretRef of "
-        f"spec.source. {_FORM}",
+        "spec.engine.imagePullSecrets, spec.auth.secretName, spec.endpoint.ingress.tlsSecretName, "
+        f"tokenSecretRef and urlSecretRef of spec.source. {_FORM}",
+    )
+    gateways: tuple[_GATEWAY, ...] = Field(
+        default=("*",),
+        description="Gateways that spec.endpoint.httpRoute.parentRefs may name, as NAMESPACE/NAME, such "
+        f"as infra/*. Their namespaces may connect to the servers. {_FORM}",
+    )
+    hosts: tuple[_HOST, ...] = Field(
+        default=("*",),
+        description="Hosts that spec.endpoint.httpRoute.hostnames and spec.endpoint.ingress.host may "
+        "name, such as llama.example.com or *.llama.example.com; a route without hostnames is for any. "
+        "A star as the first label stands for any below; only a star: no limit; no entry: none may be "
+        "named.",
     )

@@ -10,8 +10,18 @@ from collections.abc import Iterable
 from typing import Any
 
 from llama_operator.api import labels
-from llama_operator.reconcile import mounts, packed, resources, revisions, sets, specs
+from llama_operator.api.v1alpha1 import LlamaDeploymentSpec
+from llama_operator.reconcile import (
+    listeners,
+    mounts,
+    packed,
+    resources,
+    revisions,
+    sets,
+    specs,
+)
 from llama_operator.reconcile.installed import Definition
+from llama_operator.reconcile.listeners import Parent
 from llama_operator.reconcile.ownership import leaves
 from llama_operator.render import adapters
 from llama_operator.render.weights import weights_name
@@ -76,16 +86,29 @@ class Caches:
         }
         self.keda = Definition(api, resources.SCALED_OBJECTS, hooks)
         self.lws = Definition(api, resources.GROUPS, hooks)
+        self.routes = Definition(api, resources.ROUTES, hooks)
+        self.pools = Definition(api, resources.POOLS, hooks)
         optional = {
             resources.SCALED_OBJECTS: self.keda.installed,
             resources.GROUPS: self.lws.installed,
+            resources.ROUTES: self.routes.installed,
+            resources.POOLS: self.pools.installed,
         }
         self.children |= {
             resource.kind: Informer(
                 api, resource, installed=optional.get(resource), **_kept(resource), **ours
             )
-            for resource in (*resources.SCALING_CHILDREN, *resources.GROUP_CHILDREN)
+            for resource in (*resources.SCALING_CHILDREN, *optional)
         }
+        self._namespace = namespace
+        # Others', and few: their listeners say under which address a route is reached.
+        self.gateways = Informer(
+            api,
+            resources.GATEWAYS,
+            transform=listeners.slim,
+            installed=self.routes.installed,
+            **where,
+        )
         self.quotas = Informer(api, resources.QUOTAS, transform=slim_quota, **where)
         named: dict[str, IndexFn] = {"owner": _named_owner}
         self.pods = Informer(api, resources.PODS, transform=_small(slim_pod), indexes=named, **ours)
@@ -96,8 +119,9 @@ class Caches:
     def all(self) -> list[Informer]:
         """Every informer."""
         named = [self.deployments, self.weights, self.pods, self.nodes, self.classes]
-        definitions = [self.keda.informer, self.lws.informer]
-        return [*named, self.quotas, *definitions, *self.children.values()]
+        kinds = (self.keda, self.lws, self.routes, self.pools)
+        definitions = [each.informer for each in kinds]
+        return [*named, self.quotas, self.gateways, *definitions, *self.children.values()]
 
     def serving(self) -> list[Object]:
         """Deployments that are not on their way out."""
@@ -126,6 +150,19 @@ class Caches:
         """The copies of adapters that were made for a deployment, by their names."""
         found = self.weights.store.by_index("deployment", f"{namespace}/{name}")
         return {raw["metadata"]["name"]: raw for raw in found if not leaves(raw)}
+
+    def gateways_of(
+        self, spec: LlamaDeploymentSpec, namespace: str
+    ) -> dict[Parent, Object | None] | None:
+        """The Gateways that a spec names and that we may see, None for one that is not there.
+
+        None instead of all while their kind is not served, or not read yet.
+        """
+        if not self.gateways.served:
+            return None
+        named = listeners.parents(spec, namespace)
+        seen = [parent for parent in named if self._namespace in (None, parent[0])]
+        return {parent: self.gateways.store.get(*parent) for parent in seen}
 
     def runners_of(self, raw: Object) -> list[Object]:
         """Deployments whose servers mount this copy, whatever their spec asks for by now."""

@@ -22,6 +22,7 @@ from llama_operator.reconcile import (
     reach,
     revisions,
     rollout,
+    routing,
     scaling,
     stalls,
 )
@@ -108,7 +109,8 @@ def decide(view: DeploymentView) -> Decision:
         actions += _spare(view, desired, name, course)
         actions += podlabels.changes(view)
         actions += pulls.actions(view, course.pulling if course else None)
-    again = _soonest(_follow(view), course.again if course else None, lora.again)
+    waits = course.again if course else None, lora.again, routing.again(view)
+    again = _soonest(_follow(view), *waits)
     return Decision(
         judgement, condition, actions, desired, missing, again, name, stuck, lora.rows, course
     )
@@ -123,8 +125,9 @@ def _spare(
         kinds.append("PersistentVolumeClaim")
     kept = rollout.needed(view, revision, course) if course else {revision}
     gone = [*prune(desired, view.children, kinds), *scaling.spare(view, desired)]
+    gone += routing.spare(view, desired)
     gone += rollout.leaves(view, course) if course else []
-    # A NetworkPolicy of an activator is of both.
+    # A NetworkPolicy of an activator, or of a picker, is of both.
     return [*dict.fromkeys(gone), *revisions.spare(view, kept)]
 
 
@@ -247,4 +250,5 @@ def serving(view: DeploymentView, judgement: planning.Judgement) -> Serving:
         measured_speed=view.measured_speed,
         scaling=choice.scaling if choice else None,
         grouped=(GROUP_SET, view.owner.name) in view.children,
+        gateway=routing.served(view),
     )

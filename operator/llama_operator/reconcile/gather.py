@@ -86,6 +86,8 @@ class Gatherer:
             keda=self._caches.keda.versions,
             quotas=tuple(self._caches.quotas.store.list()),
             lws=self._caches.lws.versions,
+            routes=self._caches.routes.versions,
+            pools=self._caches.pools.versions,
         )
 
     async def deployment(self, raw: Object) -> DeploymentView:
@@ -118,6 +120,7 @@ class Gatherer:
             sizing=self._sizing(raw),
             key=await self._key(raw, spec),
             claim=await self._claim_of_copy(namespace, weights),
+            gateways=self._caches.gateways_of(spec, namespace),
         )
         view = await self._with_adapters(view, current)
         return replace(view, holders=await self._holders()) if rollout.counts(view) else view

@@ -28,6 +28,10 @@ ROLES = Resource("rbac.authorization.k8s.io", "v1", "roles", "Role")
 BINDINGS = Resource("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding")
 HPAS = Resource("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler")
 SCALED_OBJECTS = Resource("keda.sh", "v1alpha1", "scaledobjects", "ScaledObject")
+INGRESSES = Resource("networking.k8s.io", "v1", "ingresses", "Ingress")
+GATEWAYS = Resource("gateway.networking.k8s.io", "v1", "gateways", "Gateway")
+ROUTES = Resource("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute")
+POOLS = Resource("inference.networking.k8s.io", "v1", "inferencepools", "InferencePool")
 QUOTAS = Resource("", "v1", "resourcequotas", "ResourceQuota")
 CRDS = Resource(
     "apiextensions.k8s.io",
@@ -39,11 +43,12 @@ CRDS = Resource(
 
 # Watched with our label only. What is not watched would be asked for again in each pass, and an
 # operator that is cut off after a few calls would never get past it.
-SERVING_CHILDREN = (SERVERS, SERVICES, POLICIES, BUDGETS, REVISIONS, CONFIG_MAPS)
+SERVING_CHILDREN = (SERVERS, SERVICES, POLICIES, BUDGETS, REVISIONS, CONFIG_MAPS, INGRESSES)
 WEIGHTS_CHILDREN = (JOBS, CLAIMS, ACCOUNTS, ROLES, BINDINGS)
 # Of what a LlamaDeployment owns, kinds that are not watched for it alone, or may be missing.
 SCALING_CHILDREN = (HPAS, SCALED_OBJECTS)
 GROUP_CHILDREN = (GROUPS,)
+ROUTE_CHILDREN = (ROUTES, POOLS)
 SHARED_CHILDREN = (ACCOUNTS, ROLES, BINDINGS, CLAIMS, JOBS)
 
 BY_KIND = {
@@ -53,6 +58,7 @@ BY_KIND = {
         *WEIGHTS_CHILDREN,
         *SCALING_CHILDREN,
         *GROUP_CHILDREN,
+        *ROUTE_CHILDREN,
         DEPLOYMENTS,
         WEIGHTS,
         SECRETS,

@@ -14,6 +14,7 @@ from llama_operator.diagnose.events import Events
 from llama_operator.diagnose.startup import Told
 from llama_operator.reconcile import sets
 from llama_operator.reconcile.holders import Holder
+from llama_operator.reconcile.listeners import Parent
 from llama_operator.reconcile.sizing import Verdict
 from llama_operator.render.inputs import Owner, Settings
 
@@ -58,6 +59,9 @@ class World:
     quotas: tuple[Object, ...] = ()
     # Versions of LeaderWorkerSet that are served; None: it is not installed.
     lws: tuple[str, ...] | None = None
+    # Likewise of HTTPRoute and of InferencePool.
+    routes: tuple[str, ...] | None = None
+    pools: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,9 @@ class DeploymentView:
     key: SecretView | None = None
     # The claim of the copy, where the user has named one.
     claim: Object | None = None
+    # The Gateways of the spec, None for one that is not there; without those that we may not see.
+    # None where that is not known yet.
+    gateways: Mapping[Parent, Object | None] | None = None
     # The LlamaWeights of adapters that were made for it, by name.
     adapters: Mapping[str, Object] = field(default_factory=dict)
     # Servers that answer and have room for adapters, and what they have said, by the pod's UID.

@@ -9,7 +9,7 @@ from llama_operator.api.conditions import Condition, Status, find, merge
 from llama_operator.diagnose import servers
 from llama_operator.diagnose.pods import Cause
 from llama_operator.diagnose.words import same_but_for_numbers
-from llama_operator.reconcile import adapters, coldstart, groups, revisions, scaling
+from llama_operator.reconcile import adapters, coldstart, groups, revisions, routing, scaling
 from llama_operator.reconcile.actions import Failure
 from llama_operator.reconcile.decide import Decision
 from llama_operator.reconcile.ownership import changed
@@ -109,11 +109,12 @@ def _weights(view: DeploymentView) -> Object:
 
 def _endpoint(view: DeploymentView) -> Object:
     spec, owner = view.spec, view.owner
-    host = f"{owner.name}.{owner.namespace}.svc"
+    host, outside = f"{owner.name}.{owner.namespace}.svc", routing.external_url(view)
     return {
         "url": f"http://{host}:{spec.endpoint.port}/v1",
         "servedModelName": spec.endpoint.served_model_name or spec.model,
         "secretName": secret.secret_name(owner.name, spec) if spec.auth.mode == "APIKey" else "",
+        **({"externalURL": outside} if outside else {}),
     }
 
 
@@ -276,7 +277,8 @@ def _others(
     adapter = adapters.trouble(view, decision.adapters)
     pulling = decision.course.pulling if decision.course else None
     image = pulling.unable if pulling else None
-    return [each for each in (missing, adapter, image) if each is not None]
+    found = (missing, routing.problem(view), adapter, image)
+    return [each for each in found if each is not None]
 
 
 def _problems(

@@ -11,7 +11,7 @@ import math
 from llama_operator.api import labels
 from llama_operator.api.quantity import parse_duration
 from llama_operator.api.v1alpha1 import DEPLOYMENT_PLURAL, GROUP
-from llama_operator.render import access, flags, network, probes, secret
+from llama_operator.render import access, flags, peers, probes, secret
 from llama_operator.render.inputs import Object, Serving
 from llama_operator.render.meta import child_labels, metadata, selector, unscraped
 from llama_operator.render.pod import PRESTOP_SECONDS, container_security, pod_security
@@ -79,10 +79,10 @@ def _service(serving: Serving, meta: Object) -> Object:
 def _network_policy(serving: Serving, meta: Object) -> Object:
     settings = serving.settings
     watchers = [settings.keda_namespace, *settings.monitoring_namespaces]
-    asking = network.from_namespaces(filter(None, watchers))
+    asking = peers.of_namespaces(filter(None, watchers))
     admin = [{"port": ADMIN_PORT, "protocol": "TCP"}]
     ingress: list[Object] = [
-        {"from": network.peers(serving), "ports": [{"port": port_of(serving), "protocol": "TCP"}]}
+        {"from": peers.of(serving), "ports": [{"port": port_of(serving), "protocol": "TCP"}]}
     ]
     return {
         "apiVersion": "networking.k8s.io/v1",

@@ -50,6 +50,18 @@ class Settings:
     group_env: tuple[tuple[str, str], ...] = ()
     group_resources: tuple[tuple[str, str], ...] = ()
     activator_image: str = "llama-operator:0.1.0"
+    # What chooses servers for an InferencePool, and where proxies of gateways run that are not in
+    # the namespaces of their Gateways.
+    picker_image: str = "registry.k8s.io/gateway-api-inference-extension/epp:v1.5.0"
+    gateway_namespaces: tuple[str, ...] = ("envoy-gateway-system", "ingress-nginx", "traefik")
+
+
+@dataclass(frozen=True)
+class Served:
+    """Which kinds of Gateway API the cluster has, as far as a route or a pool is wanted."""
+
+    route: bool = False
+    pool: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,6 +103,7 @@ class Serving:
     scaling: Scaling | None = None
     # Ranks over several nodes are still there, whatever the plan says.
     grouped: bool = False
+    gateway: Served = Served()
 
     @property
     def to_zero(self) -> bool:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from llama_operator.api import labels
-from llama_operator.render import group
+from llama_operator.render import group, peers
 from llama_operator.render.flags import container_port
 from llama_operator.render.inputs import Object, Serving
 from llama_operator.render.meta import metadata, selector
-
-_NAMESPACE_LABEL = "kubernetes.io/metadata.name"
 
 
 def objects(serving: Serving, *, grouped: bool) -> list[Object]:
@@ -46,7 +42,7 @@ def service(serving: Serving) -> Object:
 
 
 def network_policy(serving: Serving, *, grouped: bool = False) -> Object:
-    """Lets in the own namespace, the operator and Prometheus, or whom the user names.
+    """Lets in the own namespace, the operator and Prometheus, or whom the user names; and gateways.
 
     The guard asks for a key whoever connects; health and metrics answer without one.
     """
@@ -59,34 +55,22 @@ def network_policy(serving: Serving, *, grouped: bool = False) -> Object:
             "podSelector": {"matchLabels": selector(serving.owner, labels.SERVER)},
             "policyTypes": ["Ingress"],
             "ingress": [
-                {"from": [*peers(serving), *_activator(serving)], "ports": [port]},
+                {"from": [*peers.of(serving), *_own(serving)], "ports": [port]},
                 *([group.from_members(serving)] if grouped else []),
             ],
         },
     }
 
 
-def _activator(serving: Serving) -> list[Object]:
-    if not serving.to_zero or not serving.spec.endpoint.network_policy.from_:
+def _own(serving: Serving) -> list[Object]:
+    """What we have beside the servers ourselves and that connects to them."""
+    if not serving.spec.endpoint.network_policy.from_:
         return []  # the own namespace may connect anyway
-    return [{"podSelector": {"matchLabels": selector(serving.owner, labels.ACTIVATOR)}}]
-
-
-def peers(serving: Serving) -> list[Object]:
-    """Who may connect to the endpoint."""
-    named = list(serving.spec.endpoint.network_policy.from_)
-    if named:
-        return named
-    settings = serving.settings
-    namespaces = [settings.operator_namespace, *settings.monitoring_namespaces]
-    return [{"podSelector": {}}, *from_namespaces(namespaces)]
-
-
-def from_namespaces(names: Iterable[str]) -> list[Object]:
-    """Peers of a policy: all pods of these namespaces, each named once."""
+    beside = {labels.ACTIVATOR: serving.to_zero, labels.PICKER: serving.gateway.pool}
     return [
-        {"namespaceSelector": {"matchLabels": {_NAMESPACE_LABEL: name}}}
-        for name in dict.fromkeys(names)
+        {"podSelector": {"matchLabels": selector(serving.owner, component)}}
+        for component, there in beside.items()
+        if there
     ]
 
 

@@ -13,6 +13,7 @@ from llama_operator.render import (
     jobs,
     network,
     revision,
+    routes,
     scalers,
 )
 from llama_operator.render.inputs import Fetching, Object, Replacing, Serving
@@ -37,7 +38,8 @@ def serving_objects(
     objects += [*compile_cache.claims(serving, template), make(serving, template, how)]
     if serving.to_zero:
         objects += activator.objects(serving, template)
-    objects += scalers.scalers(serving)
+    # Routes last: what refuses one of them must keep no server from being made.
+    objects += [*scalers.scalers(serving), *routes.objects(serving)]
     return [stamped(obj) for obj in objects]
 
 

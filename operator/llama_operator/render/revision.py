@@ -21,6 +21,8 @@ _RESTARTS_NOTHING = (
     *("replicas", "paused", "disruption", "source", "storage", "retention", "weightsRef"),
     *("rollout", "autoscaling", "adapters"),
 )
+# Of the endpoint what is made beside servers.
+_BESIDE_SERVERS = ("networkPolicy", "routing", "httpRoute", "ingress")
 
 
 def inputs_of(spec: LlamaDeploymentSpec, weights: Copy) -> str:
@@ -31,11 +33,11 @@ def inputs_of(spec: LlamaDeploymentSpec, weights: Copy) -> str:
     wished = {key: value for key, value in as_dict(spec).items() if key not in _RESTARTS_NOTHING}
     if not spec.lora.enabled:
         wished.pop("lora", None)
-    endpoint = dict(wished.get("endpoint", {}))
-    endpoint.pop("networkPolicy", None)
     if wished.pop("podMetadata", {}).get("annotations"):
         # Labels are given to pods that run.
         wished["podMetadata"] = {"annotations": dict(spec.pod_metadata.annotations)}
+    written = wished.get("endpoint", {})
+    endpoint = {key: value for key, value in written.items() if key not in _BESIDE_SERVERS}
     wished |= _cache(spec, wished.pop("compileCache", {}))
     mounted = {"claim": weights.claim, "path": weights.path}
     return digest({**wished, "endpoint": endpoint, "weights": mounted})

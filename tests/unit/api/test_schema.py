@@ -129,7 +129,11 @@ def without_empty(value: Any) -> Any:
 def test_parents_with_defaults_are_filled_in_and_those_with_meaning_are_not() -> None:
     stored = defaulted(document("LlamaDeployment")["properties"]["spec"], {"model": "m"})
     assert not {"source", "storage", "retention", "weightsRef"} & stored.keys()
-    assert stored["endpoint"] == {"port": 8000, "networkPolicy": {"enabled": True}}
+    assert stored["endpoint"] == {
+        "port": 8000,
+        "routing": "None",
+        "networkPolicy": {"enabled": True},
+    }
     assert stored["gpu"] == stored["scheduling"] == {}
 
 

@@ -1,0 +1,96 @@
+"""The real definitions of Gateway API and of its inference extension, from the Go module proxy.
+
+Their controllers are not run: what a Gateway says of a route is played by tests. The modules are
+cached by version, as Go does it, and must have the digest that is written here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+from tests.support.cluster import Cluster, ClusterError
+from tests.support.cluster.paths import GO_MODULE
+from tests.support.stack import wait_for
+
+ROUTES, GATEWAYS = "httproutes.gateway.networking.k8s.io", "gateways.gateway.networking.k8s.io"
+POOLS = "inferencepools.inference.networking.k8s.io"
+# Module and version, its digest, and where in it the definition lies.
+_API = ("sigs.k8s.io/gateway-api@v1.4.0", "h1:ZwlNM6zOHq0h3WUX2gfByPs2yAEsy/EenYJB78jpQfQ=")
+_EXTENSION = (
+    "sigs.k8s.io/gateway-api-inference-extension@v1.5.0",
+    "h1:w9Awt60cmI1vM7Y6N81h8wDCBP0WkmxpdI7GKY0v070=",
+)
+_FILES = {
+    ROUTES: (*_API, "config/crd/standard/gateway.networking.k8s.io_httproutes.yaml"),
+    GATEWAYS: (*_API, "config/crd/standard/gateway.networking.k8s.io_gateways.yaml"),
+    POOLS: (*_EXTENSION, "config/crd/bases/inference.networking.k8s.io_inferencepools.yaml"),
+}
+
+
+def definition(name: str) -> Path:
+    """The file of a CustomResourceDefinition, as its project releases it."""
+    module, digest, path = _FILES[name]
+    return _module(module, digest) / path
+
+
+@cache
+def _module(module: str, digest: str) -> Path:
+    done = subprocess.run(
+        ["go", "mod", "download", "-json", module],
+        cwd=GO_MODULE,
+        env={**os.environ, "GOFLAGS": "-mod=readonly"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+    )
+    found = json.loads(done.stdout)
+    if found["Sum"] != digest:
+        raise ValueError(f"{module} has the digest {found['Sum']} and not {digest}")
+    return Path(found["Dir"])
+
+
+def define(cluster: Cluster, *names: str) -> None:
+    """Install definitions, and wait until they are served."""
+    for name in names:
+        cluster.kubectl("apply", "--server-side", "-f", str(definition(name)))
+    for name in names:
+        # A wait of kubectl's ends at once while the definition has no conditions yet.
+        wait_for(lambda name=name: _served(cluster, name), 60, f"{name} to be served")  # type: ignore[misc]
+
+
+def _served(cluster: Cluster, name: str) -> bool:
+    try:
+        cluster.kubectl("get", name, "-A")
+    except ClusterError:
+        return False
+    return True
+
+
+def remove(cluster: Cluster, *names: str) -> None:
+    """Take definitions away, and with them all their objects."""
+    cluster.kubectl("delete", "crd", *names)
+
+
+@contextmanager
+def defined(cluster: Cluster, *names: str) -> Iterator[None]:
+    """There for a while, in a cluster that others use as well."""
+    define(cluster, *names)
+    try:
+        yield
+    finally:
+        remove(cluster, *names)
+
+
+def versions(name: str) -> tuple[str, ...]:
+    """The versions that a definition serves."""
+    crd = yaml.safe_load(definition(name).read_text())
+    return tuple(each["name"] for each in crd["spec"]["versions"] if each["served"])
