@@ -38,17 +38,17 @@ class Ways:
         self.pods: dict[str, str] = {}
 
     def condition(self, kind: str) -> Object:
-        return next((c for c in self.stage._status.get("conditions", ()) if c["type"] == kind), {})
+        return next((c for c in self.stage.status.get("conditions", ()) if c["type"] == kind), {})
 
     @property
     def url(self) -> str:
-        return str(self.stage._status.get("endpoint", {}).get("externalURL", ""))
+        return str(self.stage.status.get("endpoint", {}).get("externalURL", ""))
 
     async def comes(self, what: str, check: Any) -> None:
         try:
             await until(check, SECONDS, what)
         except TimeoutError as error:
-            raise AssertionError(f"{error}\n{self.stage._status}") from None
+            raise AssertionError(f"{error}\n{self.stage.status}") from None
 
     async def change(self, **endpoint: Any) -> None:
         spec = {"endpoint": {"httpRoute": None, "ingress": None, "routing": "None", **endpoint}}
@@ -73,7 +73,7 @@ class Ways:
                 return found or {}
             await asyncio.sleep(0.1)
         word = "made" if there else "gone"
-        raise AssertionError(f"{resource.kind} {name}: not {word}\n{self.stage._status}")
+        raise AssertionError(f"{resource.kind} {name}: not {word}\n{self.stage.status}")
 
     async def says(self, accepted: str, resolved: str = "True") -> None:
         """The part of a Gateway's controller."""
