@@ -127,8 +127,8 @@ def test_the_way_in_from_outside_is_shown_where_there_is_one(llamactl: Run, api:
     found["status"]["endpoint"]["externalURL"] = OUTSIDE
     api.put(f"{DEPLOYMENTS}/my-llama", found)
     assert f"External: {OUTSIDE}\n" in llamactl("status", "my-llama").stdout
-    row = llamactl("list", "-o", "wide").stdout.splitlines()[1].split()
-    assert row[-2:] == ["http://my-llama.n.svc:8000/v1", OUTSIDE]
+    cells = llamactl("list", "-o", "wide").stdout.splitlines()[1].split()
+    assert cells[-2:] == ["http://my-llama.n.svc:8000/v1", OUTSIDE]
 
 
 FOUND = """\
