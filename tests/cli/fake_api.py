@@ -22,7 +22,7 @@ from aiohttp import WSMsgType, web
 KINDS = (
     "/llamadeployments", "/llamaweights", "/pods", "/secrets", "/nodes", "/events", "/jobs",
     "/deployments", "/leases", "/clusterroles", "/roles", "/storageclasses",
-    "/customresourcedefinitions",
+    "/customresourcedefinitions", "/httproutes",
 )  # fmt: skip
 Answer = tuple[int, Any]
 Handler = Callable[["Fake", str, str, dict[str, Any]], Answer | None]

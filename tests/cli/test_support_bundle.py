@@ -145,6 +145,20 @@ def test_what_is_needed_is_in_it(llamactl: Run, cluster: Fake, tmp_path: Path) -
     assert "v1.36.3" in files["my-llama-support/versions.yaml"]
 
 
+def test_ways_in_are_in_it_where_the_cluster_has_their_kinds(
+    llamactl: Run, cluster: Fake, tmp_path: Path
+) -> None:
+    route = {"metadata": {"name": "my-llama"}, "spec": {}}
+    kinds = "/apis/gateway.networking.k8s.io/v1/namespaces/n/httproutes"
+    cluster.put(f"{kinds}/my-llama", route)
+    bundle(llamactl, tmp_path / "without.tar.gz")
+    assert not [path for _, path in cluster.asked if path.startswith(kinds)]
+    version = {"version": "v1"}
+    cluster.put("/apis", {"groups": [{"name": "gateway.networking.k8s.io", "versions": [version]}]})
+    files = bundle(llamactl, tmp_path / "with.tar.gz")
+    assert "my-llama-support/objects/httproute-my-llama.yaml" in files
+
+
 def test_without_the_right_to_secrets_what_looks_like_one_is_still_hidden(
     llamactl: Run, cluster: Fake, tmp_path: Path
 ) -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
-from tests.support.builders import Object, merged, weights
+from types import SimpleNamespace
 
-from llama_operator.process import not_only_reports, not_only_users
+import pytest
+from tests.support.builders import Object, deployment, deployment_view, merged, weights
+
+from llama_operator.process import not_only_reports, not_only_users, routed_by
+from llama_operator.process import routed as routes
+from llama_operator.reconcile.caches import Caches
+from llama_operator.runtime.resource import Key
 
 OLD = weights(status={"usedBy": ["a"], "usedByCount": 1, "progress": {"bytes": 1}, "digest": "d"})
 
@@ -35,3 +40,32 @@ def test_coming_and_going_always_count() -> None:
     for predicate in (not_only_reports, not_only_users):
         assert predicate("add", None, OLD)
         assert predicate("delete", OLD, None)
+
+
+def routed(name: str, **parent: str) -> Object:
+    return deployment(name, endpoint={"httpRoute": {"parentRefs": [{"name": "public", **parent}]}})
+
+
+def test_a_gateway_is_news_for_those_that_name_it_and_its_kind_for_all_with_a_route() -> None:
+    caches = Caches(SimpleNamespace(clock=None))  # type: ignore[arg-type]
+    far, near = routed("far", namespace="infra"), routed("near")
+    for raw in (deployment("none"), far, near):
+        caches.deployments.store.put(raw)
+    assert set(routes(caches)) == {Key("default", "far"), Key("default", "near")}
+    gateway = {"metadata": {"name": "public", "namespace": "infra"}}
+    assert routed_by(caches)(gateway) == [Key("default", "far")]
+    assert routed_by(caches)({"metadata": {"name": "other", "namespace": "infra"}}) == []
+
+
+@pytest.mark.parametrize(("watched", "seen"), [(None, True), ("infra", True), ("default", False)])
+def test_gateways_of_a_spec_are_known_as_far_as_they_are_watched(
+    watched: str | None, seen: bool
+) -> None:
+    caches = Caches(SimpleNamespace(clock=None), watched)  # type: ignore[arg-type]
+    spec = deployment_view(routed("far", namespace="infra")).spec
+    assert caches.gateways_of(spec, "default") == ({("infra", "public"): None} if seen else {})
+    found = {"metadata": {"name": "public", "namespace": "infra", "resourceVersion": "1"}}
+    caches.gateways.store.put(found)
+    assert caches.gateways_of(spec, "default") == ({("infra", "public"): found} if seen else {})
+    caches.gateways._reflector.served = False
+    assert caches.gateways_of(spec, "default") is None
