@@ -44,6 +44,7 @@ WATCHED: Final[tuple[Right, ...]] = (
     ("autoscaling", ("horizontalpodautoscalers",), _OWN),
     ("keda.sh", ("scaledobjects",), _OWN),
     ("leaderworkerset.x-k8s.io", ("leaderworkersets",), _OWN),
+    ("serving.kserve.io", ("inferenceservices",), _OWN),
     # How many replicas an autoscaler may ask for.
     ("", ("resourcequotas",), _READ),
     # Not used by the operator: an activator's rights are a part of these.
@@ -53,7 +54,7 @@ WATCHED: Final[tuple[Right, ...]] = (
 CLUSTER: Final[tuple[Right, ...]] = (
     ("", ("nodes",), _READ),
     ("storage.k8s.io", ("storageclasses",), _READ),
-    # Whether KEDA and LeaderWorkerSet are there, and of which versions.
+    # Whether KEDA, LeaderWorkerSet and KServe are there, and of which versions.
     ("apiextensions.k8s.io", ("customresourcedefinitions",), _READ),
 )
 OWN_NAMESPACE: Final[tuple[Right, ...]] = (

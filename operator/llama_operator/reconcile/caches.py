@@ -68,15 +68,17 @@ class Caches:
         }
         self.keda = Definition(api, resources.SCALED_OBJECTS, hooks)
         self.lws = Definition(api, resources.GROUPS, hooks)
+        self.kserve = Definition(api, resources.INFERENCES, hooks)
         optional = {
             resources.SCALED_OBJECTS: self.keda.installed,
             resources.GROUPS: self.lws.installed,
+            resources.INFERENCES: self.kserve.installed,
         }
         self.children |= {
             resource.kind: Informer(
                 api, resource, installed=optional.get(resource), **_kept(resource), **ours
             )
-            for resource in (*resources.SCALING_CHILDREN, *resources.GROUP_CHILDREN)
+            for resource in (*resources.SCALING_CHILDREN, *resources.OPTIONAL_SERVERS)
         }
         self.quotas = Informer(api, resources.QUOTAS, transform=slim_quota, **where)
         named: dict[str, IndexFn] = {"owner": _named_owner}
@@ -88,7 +90,7 @@ class Caches:
     def all(self) -> list[Informer]:
         """Every informer."""
         named = [self.deployments, self.weights, self.pods, self.nodes, self.classes]
-        definitions = [self.keda.informer, self.lws.informer]
+        definitions = [self.keda.informer, self.lws.informer, self.kserve.informer]
         return [*named, self.quotas, *definitions, *self.children.values()]
 
     def serving(self) -> list[Object]:
