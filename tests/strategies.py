@@ -60,6 +60,8 @@ SPECS: list[Object] = [
     {"rollout": {"strategy": "Swap"}, "podMetadata": {"labels": {"a": "b"}}},
     {"rollout": {"allowDowntime": False, "historyLimit": 0}, "podMetadata": {"labels": {"a": "c"}}},
     {"source": {"huggingFace": {"repo": "other/repo", "endpoint": "https://hub.example.com"}}},
+    {"backend": "kserve"},
+    {"backend": "kserve", "replicas": 2, "rollout": {"canaryPercent": 20, "strategy": "Surge"}},
 ]  # fmt: skip
 OWNERLESS: list[Object] = [
     {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": {"ports": [{"port": 1}]}},
@@ -76,7 +78,10 @@ pairs = st.tuples(specs, specs).map(lambda two: merged(two[0], two[1]))
 
 def _sane(spec: Object) -> bool:
     # Admission refuses these.
-    return not ("weightsRef" in spec and {"source", "storage"} & set(spec))
+    twice = "weightsRef" in spec and {"source", "storage"} & set(spec)
+    to_zero = spec.get("autoscaling", {}).get("minReplicas") == 0
+    several = spec.get("sizing", {}).get("nodes", 1) > 1
+    return not twice and not (spec.get("backend") == "kserve" and (to_zero or several))
 
 
 @st.composite
@@ -116,7 +121,9 @@ def aged(draw: st.DrawFn) -> Simulation:
     simulation = Simulation(draw(memories()))
     simulation.holders = draw(st.sampled_from([None, ()]))
     nodes = draw(st.sampled_from([world().nodes, (gpu_node(),)]))
-    simulation.env = world(nodes=nodes, lws=draw(st.sampled_from([("v1",), ("v1",), None])))
+    lws = draw(st.sampled_from([("v1",), ("v1",), None]))
+    kserve = draw(st.sampled_from([("v1beta1",), ("v1beta1",), None]))
+    simulation.env = world(nodes=nodes, lws=lws, kserve=kserve)
     for _ in range(draw(st.integers(0, 8))):
         move = draw(st.sampled_from(["serve", "fetch", "play", "edit", "lose", "bend"]))
         _MOVES[move](simulation, draw)
