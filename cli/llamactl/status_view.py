@@ -186,6 +186,7 @@ def _endpoint(obj: Object) -> list[tuple[str, str]]:
     endpoint = view.path(obj, "status", "endpoint") or {}
     rows = (
         ("URL", endpoint.get("url")),
+        ("By KServe", endpoint.get("externalURL")),
         ("Model", endpoint.get("servedModelName")),
         ("API key", endpoint.get("secretName") and f"in Secret {endpoint['secretName']}"),
     )

@@ -20,7 +20,7 @@ _LIMIT = 1024
 
 def problem(view: DeploymentView, course: Course) -> tuple[str, str] | None:
     """A reason of `Degraded`, where KServe is to serve and cannot; None where it can."""
-    if view.spec.backend == "kserve" and is_group(course.template):
+    if _asks_for_groups(view, course):
         return "AdmissionRefused", (
             "spec.backend: kserve serves on one node, and the plan is for several; set "
             "spec.sizing.nodes to 1, or spec.backend to native"
@@ -32,6 +32,12 @@ def problem(view: DeploymentView, course: Course) -> tuple[str, str] | None:
         return "AdmissionRefused", f"{text}; make one with a shorter name, or use backend native"
     missing = _missing(view)
     return ("DependencyMissing", missing) if missing else None
+
+
+def _asks_for_groups(view: DeploymentView, course: Course) -> bool:
+    """Whether the spec itself does: to go back to a revision of several nodes is another matter."""
+    own = course.plan is None and not view.spec.rollout.undo_to
+    return own and view.spec.backend == "kserve" and is_group(course.template)
 
 
 def _missing(view: DeploymentView) -> str:
