@@ -317,3 +317,24 @@ def test_traffic_is_read_back_and_a_split_that_kserve_does_not_make_is_said() ->
         {"revision": "web-predictor-00001", "percent": 90},
     ]
     assert found["message"] == ""
+
+
+def test_to_go_back_to_a_revision_of_several_nodes_is_no_wish_for_them() -> None:
+    several = {"nodes": 2, "tensorParallel": 8, "pipelineParallel": 1}
+    shared = {"accessModes": ["ReadWriteMany"]}
+    nodes = tuple(gpu_node(f"n{number}", 8) for number in range(4))
+    simulation = started("native", sizing=several, storage=shared)
+    simulation.memory.objects["LlamaWeights", ready_name(simulation)]["spec"]["storage"] = shared
+    simulation.env = world(nodes=nodes, kserve=("v1beta1",), lws=("v1",))
+    settle(simulation)
+    before = told(simulation)["revision"]["current"]
+    edit(simulation, backend="kserve", sizing={})
+    settle(simulation)
+    assert SERVICE in there(simulation)
+    edit(simulation, rollout={"undoTo": before})
+    settle(simulation)
+    assert there(simulation) == {("LeaderWorkerSet", "web")}
+
+
+def ready_name(simulation: Simulation) -> str:
+    return next(name for kind, name in simulation.memory.objects if kind == "LlamaWeights")
