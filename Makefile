@@ -33,6 +33,7 @@ lock: setup  ## Resolve the locks again (requirements/*.txt)
 	$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --quiet -o requirements/runtime.txt
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --generate-hashes --quiet -o requirements/dev.txt
 	$(BIN)/uv pip compile --group docs --universal --generate-hashes --quiet -o requirements/docs.txt
+	$(BIN)/uv pip compile --group kserve --universal --generate-hashes --quiet -o requirements/kserve.txt
 
 .PHONY: prepare
 prepare: setup  ## Build and fetch what cluster, demo and tests need, side by side (cached by version)

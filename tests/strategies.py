@@ -66,6 +66,8 @@ SPECS: list[Object] = [
     {"rollout": {"strategy": "Swap"}, "podMetadata": {"labels": {"a": "b"}}},
     {"rollout": {"allowDowntime": False, "historyLimit": 0}, "podMetadata": {"labels": {"a": "c"}}},
     {"source": {"huggingFace": {"repo": "other/repo", "endpoint": "https://hub.example.com"}}},
+    {"backend": "kserve"},
+    {"backend": "kserve", "replicas": 2, "rollout": {"canaryPercent": 20, "strategy": "Surge"}},
 ]  # fmt: skip
 OWNERLESS: list[Object] = [
     {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": {"ports": [{"port": 1}]}},
@@ -90,12 +92,15 @@ pairs = st.tuples(specs, specs).map(lambda two: merged(two[0], two[1]))
 
 def _sane(spec: Object) -> bool:
     # Admission refuses these.
-    endpoint = spec.get("endpoint", {})
+    endpoint, behind = spec.get("endpoint", {}), spec.get("backend") == "kserve"
     asleep = spec.get("autoscaling", {}).get("minReplicas", 1) == 0
+    several = spec.get("sizing", {}).get("nodes", 1) > 1
+    prefixes = endpoint.get("routing") == "PrefixAware"
     return not (
         ("weightsRef" in spec and {"source", "storage"} & set(spec))
         or {"httpRoute", "ingress"} <= set(endpoint)
-        or (asleep and endpoint.get("routing") == "PrefixAware")
+        or (asleep and prefixes)
+        or (behind and (asleep or several or prefixes))
     )
 
 
@@ -137,7 +142,8 @@ def aged(draw: st.DrawFn) -> Simulation:
     simulation.holders = draw(st.sampled_from([None, ()]))
     nodes = draw(st.sampled_from([world().nodes, (gpu_node(),)]))
     kinds = {name: draw(st.sampled_from([("v1",), ("v1",), None])) for name in KINDS}
-    simulation.env = world(nodes=nodes, **kinds)
+    kserve = draw(st.sampled_from([("v1beta1",), ("v1beta1",), None]))
+    simulation.env = world(nodes=nodes, kserve=kserve, **kinds)
     simulation.gateways = draw(st.sampled_from([None, {}, {("infra", "public"): GATEWAY}]))
     simulation.sees_gateways = draw(st.booleans())
     for _ in range(draw(st.integers(0, 8))):

@@ -55,9 +55,10 @@ def read(kube: Kube, name: str) -> Checkup:
     fetches = f"{labels.WEIGHTS}={copy}"
     job_pods = reader.read(lambda: kube.list(PODS, selector=fetches)) if copy else None
     events = warnings(reader, [deployment, weights, *pods, *(job_pods or ())])
+    maker = view.maker_of(deployment)
     return Checkup(
         deployment,
-        reader.read(lambda: kube.find(GROUPS if grouped else SERVERS, name)),
+        reader.read(lambda: kube.find(GROUPS if grouped else SERVERS, maker)),
         pods,
         weights,
         job_pods or (),
@@ -72,7 +73,7 @@ def warnings(reader: Reader, objects: Sequence[Mapping[str, Any] | None]) -> lis
     """The warnings about these objects, and about what a deployment's controllers make."""
     kube = reader.kube
     found = reader.read(lambda: kube.list(EVENTS, fields="type=Warning")) or []
-    owner = view.name_of(objects[0] or {})
+    owner = view.maker_of(objects[0] or {})
     names = {view.name_of(each) for each in objects if each}
     return [each for each in found if _about(each, names, owner)]
 

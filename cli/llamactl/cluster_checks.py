@@ -55,8 +55,8 @@ ADD_ONS = (
     AddOn(
         "KServe",
         ("serving.kserve.io",),
-        "InferenceServices can be made beside LlamaDeployments, which need none",
-        "nothing here needs it",
+        "spec.backend kserve can be used; nothing else needs it",
+        "spec.backend kserve cannot be used; nothing else needs it",
     ),
     AddOn(
         "Gateway API",

@@ -20,6 +20,7 @@ URL_KEY = "url"  # the default of spec.source.meta.urlSecretRef.key
 
 # option -> path in the spec
 FIELDS = {
+    "backend": ("backend",),
     "gpus": ("gpu", "count"),
     "gpu": ("gpu", "product"),
     "engine": ("engine", "type"),

@@ -47,6 +47,7 @@ NODES = Resource("", "v1", "nodes", "Node")
 EVENTS = Resource("", "v1", "events", "Event")
 SERVERS = Resource("apps", "v1", "deployments", "Deployment")
 GROUPS = Resource("leaderworkerset.x-k8s.io", "v1", "leaderworkersets", "LeaderWorkerSet")
+INFERENCES = Resource("serving.kserve.io", "v1beta1", "inferenceservices", "InferenceService")
 REVISIONS = Resource("apps", "v1", "controllerrevisions", "ControllerRevision")
 JOBS = Resource("batch", "v1", "jobs", "Job")
 CRDS = Resource(

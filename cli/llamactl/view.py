@@ -27,6 +27,17 @@ def path(obj: Object, *keys: str) -> Any:
     return value
 
 
+def behind_kserve(deployment: Object) -> bool:
+    """Whether KServe is to make its pods."""
+    return bool(path(deployment, "spec", "backend") == "kserve")
+
+
+def maker_of(deployment: Object) -> str:
+    """Name of what makes its pods; KServe makes a Deployment of its own for that."""
+    name = name_of(deployment)
+    return f"{name}-predictor" if behind_kserve(deployment) else name
+
+
 def full_name(obj: Object, resource: Resource = DEPLOYMENTS) -> str:
     """kind.group/name, as `kubectl -o name` prints it."""
     kind = resource.kind.lower()

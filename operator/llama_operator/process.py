@@ -13,7 +13,7 @@ from llama_operator import __version__
 from llama_operator.api import labels
 from llama_operator.catalog import catalog
 from llama_operator.config import Config
-from llama_operator.reconcile import listeners, resources, scaling, specs
+from llama_operator.reconcile import listeners, packed, resources, scaling, specs
 from llama_operator.reconcile.caches import Caches
 from llama_operator.reconcile.fleet import ColdStarts, FleetCollector
 from llama_operator.reconcile.gather import Gatherer
@@ -155,14 +155,16 @@ def watch(manager: Manager, caches: Caches, servers: Controller, weights: Contro
         manager.watch(
             caches.children[kind.kind], servers, deployment_of, predicate=scaling.judged_anew
         )
-    for kind in resources.GROUP_CHILDREN:
+    for kind in resources.OPTIONAL_SERVERS:
         manager.watch(caches.children[kind.kind], servers, deployment_of)
+    manager.watch(caches.children[resources.SERVERS.kind], servers, of_kserve)
     for kind in resources.ROUTE_CHILDREN:
         manager.watch(caches.children[kind.kind], servers, deployment_of)
     for definition in (caches.routes, caches.pools):
         manager.watch(definition.informer, servers, lambda _: routed(caches))
     manager.watch(caches.gateways, servers, routed_by(caches), predicate=listeners.changed)
     manager.watch(caches.lws.informer, servers, lambda _: grouped(caches))
+    manager.watch(caches.kserve.informer, servers, lambda _: behind_kserve(caches))
     manager.watch(caches.keda.informer, servers, lambda _: autoscaled(caches))
     manager.watch(caches.quotas, servers, lambda _: autoscaled(caches), predicate=scaling.limits)
     manager.watch(caches.pods, servers, labelled("LlamaDeployment"))
@@ -203,6 +205,16 @@ def labelled(kind: str) -> Any:
         return [Key(meta["namespace"], name)] if name else []
 
     return find
+
+
+def of_kserve(server: Object) -> Iterable[Key]:
+    """From a Deployment that KServe has made to whose servers it makes."""
+    whole = packed.unpacked(server)
+    controllers = [
+        ref for ref in whole["metadata"].get("ownerReferences", ()) if ref.get("controller")
+    ]
+    made = any(ref["kind"] == resources.INFERENCES.kind for ref in controllers)
+    return labelled("LlamaDeployment")(whole) if made else []
 
 
 def not_only_reports(_event: str, old: Object | None, new: Object | None) -> bool:
@@ -283,6 +295,15 @@ def routed_by(caches: Caches) -> Any:
         ]
 
     return find
+
+
+def behind_kserve(caches: Caches) -> list[Key]:
+    """Deployments that KServe is to serve: it has come or gone."""
+    return [
+        Key(raw["metadata"]["namespace"], raw["metadata"]["name"])
+        for raw in caches.deployments.store.list()
+        if raw["spec"].get("backend") == "kserve"
+    ]
 
 
 def unfetched(caches: Caches) -> list[Key]:

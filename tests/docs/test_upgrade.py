@@ -49,6 +49,7 @@ CHANGED: dict[str, Any] = {
     "observability": {"otlpEndpoint": "http://collector.otel:4317"},
     "podMetadata": {"annotations": {"a": "b"}},
     "compileCache": {"storage": {}},
+    "backend": "kserve",
 }
 
 
@@ -78,6 +79,11 @@ def test_what_is_said_to_replace_servers_does() -> None:
     assert len(fields) == 11
     for field in fields:
         assert inputs(field) != inputs(""), field
+
+
+def test_another_back_end_makes_servers_anew() -> None:
+    assert fields_of("`backend`") == ["backend"]
+    assert inputs("backend") != inputs("")
 
 
 def test_another_copy_restarts() -> None:

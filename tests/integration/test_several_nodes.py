@@ -13,17 +13,15 @@ from typing import Any
 import pytest
 from tests.bench.rollout import NAME, NAMESPACE, Stage
 from tests.support import builders, lws
-from tests.support.played_node import answers, until
+from tests.support.onlooker import Onlooker
+from tests.support.played_node import answers
 from tests.support.ready_copy import COPY
 
 from llama_operator.reconcile import resources
 from llama_operator.reconcile.groups import INSTALL
-from llama_operator.runtime.errors import NotFound
-from llama_operator.runtime.resource import Resource
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 Object = dict[str, Any]
-SECONDS = 120.0
 
 
 def spec(nodes: int, **more: Any) -> Object:
@@ -33,49 +31,9 @@ def spec(nodes: int, **more: Any) -> Object:
     )
 
 
-class Groups:
-    """What is asked of the world while one deployment changes."""
-
-    def __init__(self, stage: Stage) -> None:
-        self.stage = stage
-
-    def pods(self) -> dict[str, str]:
-        """Name -> UID of the pods that are there to stay."""
-        found = self.stage.node.pods.store.list(NAMESPACE)
-        alive = [each["metadata"] for each in found]
-        return {m["name"]: m["uid"] for m in alive if not m.get("deletionTimestamp")}
-
-    def condition(self, kind: str) -> Object:
-        return next((c for c in self.stage.status.get("conditions", ()) if c["type"] == kind), {})
-
-    async def comes(self, what: str, check: Any) -> None:
-        try:
-            await until(check, SECONDS, what)
-        except TimeoutError as error:
-            raise AssertionError(f"{error}\n{self.stage.status}\n{self.pods()}") from None
-
-    async def is_ready(self, generation: int) -> None:
-        def ready() -> bool:
-            told = self.condition("Ready")
-            return bool(told.get("status") == "True" and told["observedGeneration"] == generation)
-
-        await self.comes("Ready", ready)
-
-    async def there(self, resource: Resource) -> bool:
-        try:
-            found = await self.stage.api.get(resource, NAMESPACE, NAME)
-        except NotFound:
-            return False
-        return "deletionTimestamp" not in found["metadata"]
-
-    async def change(self, **spec: Any) -> int:
-        made = await self.stage.api.patch(resources.DEPLOYMENTS, NAMESPACE, NAME, {"spec": spec})
-        return int(made["metadata"]["generation"])
-
-
 async def _life(directory: Path) -> None:
     async with Stage.made(directory) as stage:
-        groups = Groups(stage)
+        groups = Onlooker(stage)
         await stage.node.gives(16)
         raw = {**spec(2), "metadata": {"name": NAME, "namespace": NAMESPACE}}
         await stage.api.create(resources.DEPLOYMENTS, raw)
@@ -89,7 +47,7 @@ async def _life(directory: Path) -> None:
         await _deleted_in_the_middle(groups)
 
 
-async def _missing(groups: Groups) -> None:
+async def _missing(groups: Onlooker) -> None:
     await groups.comes(
         "DependencyMissing", lambda: groups.condition("Degraded").get("status") == "True"
     )
@@ -100,8 +58,8 @@ async def _missing(groups: Groups) -> None:
     assert groups.pods() == {}
 
 
-async def _served_by_first_ranks(groups: Groups) -> None:
-    status = groups.stage.status
+async def _served_by_first_ranks(groups: Onlooker) -> None:
+    status = groups.status
     assert set(groups.pods()) == {"web-0", "web-0-1", "web-1", "web-1-1"}
     counts = [status[name] for name in ("replicas", "readyReplicas", "updatedReplicas")]
     assert counts == [2, 2, 2]
@@ -119,16 +77,16 @@ def _parsed(selector: str) -> Object:
     return dict(each.split("=", 1) for each in selector.split(","))
 
 
-def _selected(groups: Groups, selector: Object) -> set[str]:
+def _selected(groups: Onlooker, selector: Object) -> set[str]:
     found = (_of(groups, name)["metadata"] for name in groups.pods())
     return {meta["name"] for meta in found if selector.items() <= meta["labels"].items()}
 
 
-def _of(groups: Groups, name: str) -> Object:
+def _of(groups: Onlooker, name: str) -> Object:
     return dict(groups.stage.node.pods.store.get(NAMESPACE, name) or {})
 
 
-async def _a_lost_rank_replaces_its_group(groups: Groups) -> None:
+async def _a_lost_rank_replaces_its_group(groups: Onlooker) -> None:
     before = groups.pods()
     await groups.stage.api.delete(resources.PODS, NAMESPACE, "web-0-1", uid=before["web-0-1"])
     told: list[str] = []
@@ -151,32 +109,32 @@ async def _a_lost_rank_replaces_its_group(groups: Groups) -> None:
     assert groups.condition("Degraded")["status"] == "False"
 
 
-async def _flags_change_in_place(groups: Groups) -> None:
+async def _flags_change_in_place(groups: Onlooker) -> None:
     before = groups.pods()
     await groups.is_ready(await groups.change(engine={"args": ["--seed=7"]}))
     assert set(groups.pods()) == set(before)
     assert not set(groups.pods().values()) & set(before.values())
-    told = groups.stage.status["rollout"]
+    told = groups.status["rollout"]
     assert (told["strategy"], told["freeGPUs"]) == ("InPlace", 0)
     assert "0 of 16 GPUs are free and a server needs 8" in told["reason"]
 
 
-async def _one_node_and_back(groups: Groups) -> None:
+async def _one_node_and_back(groups: Onlooker) -> None:
     one = {"tensorParallel": 4, "pipelineParallel": 1, "nodes": 1}
     await groups.is_ready(await groups.change(sizing=one))
     assert await groups.there(resources.SERVERS)
     assert not await groups.there(resources.GROUPS)
-    assert groups.stage.status["rollout"]["strategy"] == "Swap"
+    assert groups.status["rollout"]["strategy"] == "Swap"
     two = {"tensorParallel": 8, "pipelineParallel": 1, "nodes": 2}
     await groups.stage.node.gives(24)
     await groups.is_ready(await groups.change(sizing=two))
     assert await groups.there(resources.GROUPS)
     assert not await groups.there(resources.SERVERS)
-    assert groups.stage.status["rollout"]["strategy"] == "Surge"
+    assert groups.status["rollout"]["strategy"] == "Surge"
     await groups.comes("only groups", lambda: len(groups.pods()) == 4)
 
 
-async def _deleted_in_the_middle(groups: Groups) -> None:
+async def _deleted_in_the_middle(groups: Onlooker) -> None:
     await groups.change(engine={"args": ["--seed=8"]})
     await groups.stage.api.delete(resources.DEPLOYMENTS, NAMESPACE, NAME)
     await groups.comes("nothing", lambda: not groups.stage.node.pods.store.list(NAMESPACE))

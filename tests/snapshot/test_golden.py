@@ -18,6 +18,7 @@ from tests.support.builders import COMMIT, DIGEST, deployment_view, weights_view
 from tests.support.simulation import SHAPE
 
 from llama_operator import guard, warmup
+from llama_operator.api.template import server_template
 from llama_operator.guard import adapters
 from llama_operator.reconcile import source
 from llama_operator.reconcile.actions import Apply
@@ -78,7 +79,7 @@ def rendered(path: Path) -> tuple[str, list[Object]]:
     copy = copy_of(raw)
     key = SecretView("key", True, frozenset({"default"}), frozenset({"uid-of-the-example"}))
     # No node, so that a plan hangs on the example alone.
-    env = world(nodes=(), lws=("v1",), routes=("v1",), pools=("v1",))
+    env = world(nodes=(), lws=("v1",), kserve=("v1beta1",), routes=("v1",), pools=("v1",))
     decision = decide(deployment_view(raw, weights=copy, key=key, world=env))
     said = decision.judgement.condition
     owner = Owner("LlamaDeployment", "default", raw["metadata"]["name"], "uid-of-the-example")
@@ -130,6 +131,9 @@ def test_what_is_rendered_is_valid_for_the_typed_models(path: Path) -> None:
             parts = obj["spec"]["leaderWorkerTemplate"]
             for name in ("leaderTemplate", "workerTemplate"):
                 client.V1PodTemplateSpec.model_validate(parts[name])
+        elif obj["kind"] == "InferenceService":
+            # KServe's own models are asked in tests/kserve.
+            client.V1PodTemplateSpec.model_validate(server_template(obj))
         elif obj["kind"] not in ("LlamaWeights", "HTTPRoute", "InferencePool"):
             MODELS[obj["kind"]].model_validate(obj)
 

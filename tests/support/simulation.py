@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from llama_operator.api import labels
+from llama_operator.api.template import INFERENCE, server_template
 from llama_operator.api.v1alpha1 import LlamaDeploymentSpec, LlamaWeightsSpec
 from llama_operator.diagnose.template import stamp
 from llama_operator.reconcile import (
@@ -46,6 +47,7 @@ from llama_operator.render import secret
 from llama_operator.render.weights import weights_name
 from llama_operator.runtime.errors import ApiError
 from tests.support.builders import COMMIT, DIGEST, world
+from tests.support.kserve import played as kserve
 from tests.support.memory import Memory
 
 Object = dict[str, Any]
@@ -111,6 +113,7 @@ class Simulation:
             weights=self.memory.objects.get(("LlamaWeights", weights_name(spec))),
             copies=frozenset(lying & revisions.places(children.values())),
             children=children,
+            predictor=self._predictor(),
             pods=sets.firsts(pods),
             ranks=sets.ranks(pods),
             key=self._key(spec),
@@ -131,6 +134,12 @@ class Simulation:
         seen = [each for each in named if self.sees_gateways or each[0] == "default"]
         return {parent: there.get(parent) for parent in seen}
 
+    def _predictor(self) -> Object | None:
+        """The Deployment that KServe has made."""
+        service = self.memory.objects.get((INFERENCE, self.name))
+        made = self.memory.owned_by(service["metadata"]["uid"]) if service else []
+        return next(iter(made), None)
+
     def _adapters(self) -> dict[str, Object]:
         return {
             name: self.memory.objects["LlamaWeights", name]
@@ -146,6 +155,9 @@ class Simulation:
     ) -> tuple[tuple[Object, ...], dict[str, Loading]]:
         """A server that follows the list of adapters as soon as it changes."""
         server = children.get(("Deployment", self.name))
+        service = children.get((INFERENCE, self.name))
+        if server is None and service is not None:
+            server = {"spec": {"template": server_template(service)}}
         claim = children.get(("PersistentVolumeClaim", f"{self.name}-adapters"), {})
         bound = claim.get("status", {}).get("phase") == "Bound"
         if not adapters.has_room(server) or not bound:
@@ -248,6 +260,35 @@ class Simulation:
                 self.memory.put({**obj, "status": _PLAYED[obj["kind"]](obj)})
                 if obj["kind"] == "Job":
                     self.pods.append(_pod(obj))
+        self._play_kserve()
+
+    def _play_kserve(self) -> None:
+        """KServe's Deployment follows its InferenceService, and is ready at once."""
+        services = {
+            obj["metadata"]["uid"]: obj
+            for (kind, _), obj in self.memory.objects.items()
+            if kind == INFERENCE
+        }
+        for key, obj in list(self.memory.objects.items()):
+            owners = [
+                ref
+                for ref in obj["metadata"].get("ownerReferences", ())
+                if ref["kind"] == INFERENCE
+            ]
+            if any(ref["uid"] not in services for ref in owners):
+                del self.memory.objects[key]
+        for service in services.values():
+            self._play_one(service)
+
+    def _play_one(self, service: Object) -> None:
+        made = kserve.deployment(service)
+        made["status"] = {**_server(made), "conditions": [{"type": "Available", "status": "True"}]}
+        live = self.memory.objects.get(("Deployment", made["metadata"]["name"]))
+        if live is None or (live["spec"], live.get("status")) != (made["spec"], made["status"]):
+            self.memory.put(made)
+        told = kserve.status(service, made)
+        if service.get("status") != told:
+            self.memory.put({**service, "status": told})
 
     def settle(self, rounds: int = 12) -> None:
         """Until nothing changes; fails when that never comes."""

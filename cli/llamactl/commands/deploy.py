@@ -33,6 +33,7 @@ from llamactl.command import Command
 @click.option("--gpu", metavar="PRODUCT", help="GPU product, as nvidia.com/gpu.product says it.")
 @click.option("--device", type=click.Choice(["cuda", "rocm", "cpu"]), help="Default cuda.")
 @click.option("--engine", type=click.Choice(["vllm", "transformers"]), help="Server. Default vllm.")
+@click.option("--backend", type=click.Choice(["native", "kserve"]), help="Default native.")
 @click.option("--max-model-len", type=click.IntRange(1), help="Longest context in tokens.")
 @click.option("--image", help="Container image of the server.")
 @click.option("--runtime-class", metavar="NAME", help="RuntimeClass of the pods.")

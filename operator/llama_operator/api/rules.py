@@ -218,6 +218,32 @@ DEPLOYMENT: Final[tuple[Rule, ...]] = (
         ".minReplicas",
     ),
     Rule(
+        "spec",
+        "self.rollout.canaryPercent == 0 || self.backend == 'kserve'",
+        "spec.rollout.canaryPercent: it is KServe that splits traffic; set spec.backend to kserve, "
+        "or remove it",
+        ".rollout.canaryPercent",
+    ),
+    Rule(
+        "spec",
+        "self.backend != 'kserve' || !has(self.autoscaling) || self.autoscaling.minReplicas > 0",
+        "spec.autoscaling.minReplicas: 0 needs backend native, which holds requests meanwhile; use "
+        "1, or set spec.backend to native",
+        ".autoscaling.minReplicas",
+    ),
+    Rule(
+        "spec",
+        "self.backend != 'kserve' || !has(self.sizing.nodes) || self.sizing.nodes <= 1",
+        "spec.sizing.nodes: backend kserve serves on one node; use 1, or set spec.backend to native",
+        ".sizing.nodes",
+    ),
+    Rule(
+        "spec",
+        "self.backend != 'kserve' || self.endpoint.routing != 'PrefixAware'",
+        "spec.endpoint.routing: KServe has its own scheduler; use None",
+        ".endpoint.routing",
+    ),
+    Rule(
         "spec.autoscaling.targets[]",
         "self.metric != 'KVCacheUsage' || self.value <= 100",
         "spec.autoscaling.targets: KVCacheUsage is a percentage; use 1 to 100",

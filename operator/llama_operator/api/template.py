@@ -2,6 +2,7 @@
 
 That of a group is that of its first rank, with the one of all others beside it, and how many pods it
 has: so what reads `metadata` and `spec` of a template reads those of the pod that takes requests.
+That of a server of KServe is an ordinary one whose container has the name that KServe asks for.
 """
 
 from __future__ import annotations
@@ -10,15 +11,32 @@ from typing import Any, Final
 
 Object = dict[str, Any]
 
+SERVER: Final = "Deployment"
 GROUP_SET: Final = "LeaderWorkerSet"
+INFERENCE: Final = "InferenceService"
+# What serves in an InferenceService; KServe looks for this name.
+KSERVE_CONTAINER: Final = "kserve-container"
 # Beside `metadata` and `spec`.
 WORKER: Final = "worker"
 SIZE: Final = "size"
+# Of a predictor, what is none of a pod's spec.
+_EXTENSIONS = (
+    *("labels", "annotations", "minReplicas", "maxReplicas", "deploymentStrategy"),
+    "canaryTrafficPercent",
+)
 
 
 def is_group(template: Object) -> bool:
     """Whether a template is of several pods."""
     return WORKER in template
+
+
+def kind_of(template: Object) -> str:
+    """The kind of what makes servers of a template."""
+    if is_group(template):
+        return GROUP_SET
+    names = [each.get("name") for each in template.get("spec", {}).get("containers", ())]
+    return INFERENCE if KSERVE_CONTAINER in names else SERVER
 
 
 def size_of(template: Object) -> int:
@@ -27,10 +45,19 @@ def size_of(template: Object) -> int:
 
 
 def server_template(server: Object | None) -> Object:
-    """The template that a Deployment or LeaderWorkerSet makes pods of; empty where there is none."""
+    """The template that makes pods of what is in the cluster; empty where there is none."""
     spec = (server or {}).get("spec", {})
+    if "predictor" in spec:
+        return _of_predictor(spec["predictor"])
     parts = spec.get("leaderWorkerTemplate")
     if parts is None:
         return dict(spec.get("template") or {})
     leader = parts.get("leaderTemplate") or {}
     return {**leader, WORKER: parts.get("workerTemplate") or {}, SIZE: parts.get("size", 1)}
+
+
+def _of_predictor(predictor: Object) -> Object:
+    """Metadata and spec of the pods of an InferenceService, which has them in one."""
+    meta = {name: predictor[name] for name in ("labels", "annotations") if name in predictor}
+    spec = {name: value for name, value in predictor.items() if name not in _EXTENSIONS}
+    return {"metadata": meta, "spec": spec}

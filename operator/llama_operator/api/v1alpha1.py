@@ -189,6 +189,11 @@ class LlamaDeploymentSpec(Model):
     paused: bool = Field(
         default=False, description="Nothing is written but status while true. Default false."
     )
+    backend: Literal["native", "kserve"] = Field(
+        default="native",
+        description="What makes the servers' pods: native, by a Deployment of ours; kserve, by an "
+        "InferenceService, on one node. Default native.",
+    )
     gpu: GpuSpec = Field(default_factory=GpuSpec, description="The GPUs of one replica.")
     sizing: SizingSpec = Field(
         default_factory=SizingSpec,

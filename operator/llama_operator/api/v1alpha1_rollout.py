@@ -38,6 +38,14 @@ class RolloutSpec(Model):
         le=100,
         json_schema_extra=INT32,
     )
+    canary_percent: int = Field(
+        default=0,
+        description="Share of the traffic, in percent, that KServe is to send to a new revision; "
+        "0 or 100: all. Needs backend kserve. Default 0.",
+        ge=0,
+        le=100,
+        json_schema_extra=INT32,
+    )
     undo_to: str | None = Field(
         default=None,
         description="A kept revision that servers are to be of, whatever else the spec says, until "

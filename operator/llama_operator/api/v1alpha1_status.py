@@ -149,8 +149,8 @@ class EndpointStatus(Model):
     external_url: str | None = Field(
         default=None,
         alias="externalURL",
-        description="Base URL outside the cluster, with /v1, once a Gateway has accepted the route or "
-        "the Ingress is made; empty: none.",
+        description="Base URL outside the cluster, with /v1, once a Gateway has accepted the route, the "
+        "Ingress is made, or KServe gives one; empty: none.",
         max_length=512,
     )
     served_model_name: str | None = Field(
@@ -158,6 +158,34 @@ class EndpointStatus(Model):
     )
     secret_name: str | None = Field(
         default=None, description="Secret that holds the API keys; empty: none.", max_length=253
+    )
+
+
+class TrafficStatus(Model):
+    """Where KServe sends a share of the requests."""
+
+    revision: str | None = Field(
+        default=None, description="Name of KServe's revision.", max_length=253
+    )
+    percent: int | None = Field(
+        default=None, description="Share of the requests.", ge=0, le=100, json_schema_extra=INT32
+    )
+
+
+class KServeStatus(Model):
+    """What KServe says of the InferenceService."""
+
+    ready: Literal["True", "False", "Unknown"] | None = Field(
+        default=None, description="Its own condition Ready."
+    )
+    traffic: tuple[TrafficStatus, ...] = Field(
+        default=(),
+        description="How KServe splits the traffic; empty: it says nothing of it.",
+        max_length=32,
+        json_schema_extra=listed("atomic"),
+    )
+    message: str | None = Field(
+        default=None, description="What KServe still waits for; empty: nothing.", max_length=1024
     )
 
 
@@ -271,6 +299,9 @@ class LlamaDeploymentStatus(Model):
         max_length=1024,
     )
     endpoint: EndpointStatus | None = Field(default=None, description="How to reach the servers.")
+    kserve: KServeStatus | None = Field(
+        default=None, description="What KServe says, where backend is kserve."
+    )
     adapters: tuple[AdapterStatus, ...] = Field(
         default=(),
         description="The adapters of the spec, one by one.",

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from llama_operator.api.template import INFERENCE, SERVER
 from llama_operator.api.v1alpha1 import AdapterSpec
 from llama_operator.catalog.catalog import Shape
 from llama_operator.planner.plan import Plan
@@ -83,11 +84,18 @@ def has_room(server: Object | None) -> bool:
     return server is not None and adapting.mounted(server["spec"]["template"])
 
 
+def server_of(view: DeploymentView) -> Object | None:
+    """What makes the servers that load adapters: each of them is one pod."""
+    single = view.children.get((SERVER, view.owner.name))
+    server = None if single else view.server
+    return server if server is not None and server["kind"] == INFERENCE else single
+
+
 def decide(view: DeploymentView, plan: Plan | None, template: Object | None) -> Decided:
     """What adapters need, for servers that are to be of this template (None: not known yet)."""
     decided = Decided(rows(view), again=view.adapters_again)
     wanted = template is not None and adapting.mounted(template)
-    server = view.children.get(("Deployment", view.owner.name))
+    server = server_of(view)
     if wanted and plan is not None:
         decided.first = [*_claim(view), *_list(view, decided.rows)]
         decided.then = [*_copies(view, plan), *_leaving(view, plan)]

@@ -88,9 +88,11 @@ class Caches:
         self.lws = Definition(api, resources.GROUPS, hooks)
         self.routes = Definition(api, resources.ROUTES, hooks)
         self.pools = Definition(api, resources.POOLS, hooks)
+        self.kserve = Definition(api, resources.INFERENCES, hooks)
         optional = {
             resources.SCALED_OBJECTS: self.keda.installed,
             resources.GROUPS: self.lws.installed,
+            resources.INFERENCES: self.kserve.installed,
             resources.ROUTES: self.routes.installed,
             resources.POOLS: self.pools.installed,
         }
@@ -119,7 +121,7 @@ class Caches:
     def all(self) -> list[Informer]:
         """Every informer."""
         named = [self.deployments, self.weights, self.pods, self.nodes, self.classes]
-        kinds = (self.keda, self.lws, self.routes, self.pools)
+        kinds = (self.keda, self.lws, self.kserve, self.routes, self.pools)
         definitions = [each.informer for each in kinds]
         return [*named, self.quotas, self.gateways, *definitions, *self.children.values()]
 

@@ -16,6 +16,7 @@ from llama_operator.planner.plan import Plan
 from llama_operator.reconcile import (
     adapters,
     groups,
+    kserve,
     planning,
     podlabels,
     pulls,
@@ -84,7 +85,7 @@ def decide(view: DeploymentView) -> Decision:
     ready = judgement.plan is not None and condition.status == "True"
     course, desired = _desired(view, judgement, kept, name) if ready else (None, [])
     lora = adapters.decide(view, judgement.plan, course.template if course else None)
-    missing = groups.problem(view, course) if course else None
+    missing = (groups.problem(view, course) or kserve.problem(view, course)) if course else None
     if missing is not None:
         # What serves already goes on; what is missing is watched, so its coming is seen.
         desired, blocked = [], blocked or missing

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from llama_operator.api import signed_url
 from llama_operator.api.signed_url import UrlRefused
+from llama_operator.api.template import INFERENCE
 from llama_operator.api.v1alpha1 import LlamaDeploymentSpec, LlamaWeightsSpec
 from llama_operator.catalog.catalog import Catalog
 from llama_operator.diagnose.template import of_template
@@ -88,6 +89,7 @@ class Gatherer:
             lws=self._caches.lws.versions,
             routes=self._caches.routes.versions,
             pools=self._caches.pools.versions,
+            kserve=self._caches.kserve.versions,
         )
 
     async def deployment(self, raw: Object) -> DeploymentView:
@@ -110,6 +112,7 @@ class Gatherer:
             weights=weights,
             copies=self._caches.present(revisions.places(children.values())),
             children=children,
+            predictor=self._predictor(children, name),
             pods=servers,
             ranks=sets.ranks(pods),
             pulls=self._caches.pulls_of(namespace, name),
@@ -125,12 +128,18 @@ class Gatherer:
         view = await self._with_adapters(view, current)
         return replace(view, holders=await self._holders()) if rollout.counts(view) else view
 
+    def _predictor(self, children: Mapping[tuple[str, str], Object], name: str) -> Object | None:
+        """The Deployment that KServe has made: it carries our labels, so a cache holds it."""
+        service = children.get((INFERENCE, name))
+        made = self._caches.children_of(service["metadata"]["uid"]) if service else []
+        return next((obj for obj in made if obj["kind"] == resources.SERVERS.kind), None)
+
     async def _with_adapters(self, view: DeploymentView, current: list[Object]) -> DeploymentView:
         """What servers say of adapters, where they have room for some."""
         owner = view.owner
         found = self._caches.adapters_of(owner.namespace, owner.name)
         view = replace(view, adapters=found)
-        if not adapters.has_room(view.children.get(("Deployment", owner.name))):
+        if not adapters.has_room(adapters.server_of(view)):
             return view
         servers = tuple(pod for pod in current if answering(pod))
         believed = adapters.believed(view, len(servers))

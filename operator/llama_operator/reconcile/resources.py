@@ -9,6 +9,7 @@ DEPLOYMENTS = Resource(GROUP, VERSION, "llamadeployments", "LlamaDeployment")
 WEIGHTS = Resource(GROUP, VERSION, "llamaweights", "LlamaWeights")
 SERVERS = Resource("apps", "v1", "deployments", "Deployment")
 GROUPS = Resource("leaderworkerset.x-k8s.io", "v1", "leaderworkersets", "LeaderWorkerSet")
+INFERENCES = Resource("serving.kserve.io", "v1beta1", "inferenceservices", "InferenceService")
 SERVICES = Resource("", "v1", "services", "Service")
 POLICIES = Resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy")
 BUDGETS = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
@@ -47,7 +48,7 @@ SERVING_CHILDREN = (SERVERS, SERVICES, POLICIES, BUDGETS, REVISIONS, CONFIG_MAPS
 WEIGHTS_CHILDREN = (JOBS, CLAIMS, ACCOUNTS, ROLES, BINDINGS)
 # Of what a LlamaDeployment owns, kinds that are not watched for it alone, or may be missing.
 SCALING_CHILDREN = (HPAS, SCALED_OBJECTS)
-GROUP_CHILDREN = (GROUPS,)
+OPTIONAL_SERVERS = (GROUPS, INFERENCES)
 ROUTE_CHILDREN = (ROUTES, POOLS)
 SHARED_CHILDREN = (ACCOUNTS, ROLES, BINDINGS, CLAIMS, JOBS)
 
@@ -57,7 +58,7 @@ BY_KIND = {
         *SERVING_CHILDREN,
         *WEIGHTS_CHILDREN,
         *SCALING_CHILDREN,
-        *GROUP_CHILDREN,
+        *OPTIONAL_SERVERS,
         *ROUTE_CHILDREN,
         DEPLOYMENTS,
         WEIGHTS,

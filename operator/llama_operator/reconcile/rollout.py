@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from llama_operator.api.template import is_group, server_template
+from llama_operator.api.template import SERVER, kind_of, server_template
 from llama_operator.diagnose.template import of_template, stamp
 from llama_operator.planner.plan import Plan
 from llama_operator.reconcile import pulls, record, revisions, rollback, sets, strategy
@@ -86,7 +86,7 @@ def course(view: DeploymentView, name: str, template: Object, gpus: int) -> Cour
 
 def _begin(view: DeploymentView, server: Object, name: str, template: Object, gpus: int) -> Course:
     now = _situation(view, template, gpus)
-    turns = is_group(template) != sets.is_group(server)
+    turns = kind_of(template) != server["kind"]
     chosen = strategy.choose(strategy.all_at_once(now) if turns else now)
     pulling = pulls.due(view, template) if chosen and not chosen.surge else None
     if pulling is not None:
@@ -114,9 +114,10 @@ def _pulling(view: DeploymentView, server: Object, name: str, pulling: Pulling) 
 
 def _of_set(view: DeploymentView, server: Object | None, template: Object, kept: Record) -> Record:
     """A record as what makes pods of this template keeps it."""
-    turn = sets.turn(server) + (is_group(template) != sets.is_group(server))
-    # A Deployment knows by itself since when it makes no progress.
-    since = view.world.now.strftime("%Y-%m-%dT%H:%M:%SZ") if is_group(template) else ""
+    kind = kind_of(template)
+    turn = sets.turn(server) + (server is not None and kind != server["kind"])
+    # A Deployment of ours knows by itself since when it makes no progress.
+    since = view.world.now.strftime("%Y-%m-%dT%H:%M:%SZ") if kind != SERVER else ""
     return replace(kept, turn=turn, since=since)
 
 
@@ -131,7 +132,7 @@ def _back(view: DeploymentView, kept: Record, otherwise: Object) -> Course:
     good = revisions.find(view, kept.last_good)
     server = view.server
     if good is not None:
-        if server is not None and is_group(good.template) != sets.is_group(server):
+        if server is not None and kind_of(good.template) != server["kind"]:
             kept = _of_set(view, server, good.template, kept)
         return Course(good.template, kept, good.plan, kept.verdict)
     present = dict(server["spec"]["template"]) if server else otherwise
@@ -165,12 +166,12 @@ def needed(view: DeploymentView, name: str, on: Course) -> set[str]:
 
 
 def leaves(view: DeploymentView, on: Course) -> list[Action]:
-    """Deletion of what made pods before servers went from one node to several, or back.
+    """Deletion of what made pods before another kind of object came to do so.
 
     After a surge only once the new servers are all there, else at once: its GPUs are needed.
     """
     old, server, kept = view.leaving, view.server, on.record
-    if old is None or server is None or is_group(on.template) != sets.is_group(server):
+    if old is None or server is None or kind_of(on.template) != server["kind"]:
         return []
     surge = kept is not None and kept.strategy == "Surge" and not kept.rejected
     there = int(server.get("status", {}).get("readyReplicas", 0))

@@ -1,18 +1,20 @@
-"""What makes the pods of servers, in one form: a Deployment, or the LeaderWorkerSet of groups.
+"""What makes the pods of servers, in one form: a Deployment, the LeaderWorkerSet of groups, or the
+InferenceService of KServe.
 
-There are two of them only between one node and several: the newer one is what counts, the other one
-leaves. Which is newer both say themselves, in the record of their rollout, so that no crash between
-two writes can confuse them.
+There are two of them only between one node and several, or one back end and another: the newer one
+is what counts, the other one leaves. Which is newer both say themselves, in the record of their
+rollout, so that no crash between two writes can confuse them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from llama_operator.api import labels
-from llama_operator.api.template import GROUP_SET, server_template
+from llama_operator.api.template import GROUP_SET, INFERENCE, SERVER, server_template
 from llama_operator.diagnose.template import stamp
 from llama_operator.reconcile import record
 from llama_operator.reconcile.ownership import leaves
@@ -20,58 +22,93 @@ from llama_operator.render import probes
 from llama_operator.render.deployment import SPARE_SECONDS
 
 Object = dict[str, Any]
-KINDS = ("Deployment", GROUP_SET)
+KINDS = (SERVER, GROUP_SET, INFERENCE)
 Children = Mapping[tuple[str, str], Object]
+_COUNTS = ("replicas", "readyReplicas", "updatedReplicas")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is beside a set: the first ranks of its pods, the Deployment that KServe made of it, what
+    our status tells of revisions, and the time."""
+
+    pods: Iterable[Object]
+    predictor: Object | None
+    told: Object
+    now: datetime
 
 
 def found(children: Children, name: str) -> list[Object]:
-    """Both, or the one, as they are in the cluster; the one that counts first."""
+    """Those that are in the cluster; the one that counts first."""
     there = [children[kind, name] for kind in KINDS if (kind, name) in children]
     return sorted(there, key=turn, reverse=True)
 
 
 def turn(server: Object | None) -> int:
-    """How often there was a change between one node and several when it was last written."""
+    """How often another kind of object had come to make the pods when it was last written."""
     kept = record.read(server)
     return kept.turn if kept else 0
 
 
-def is_group(server: Object | None) -> bool:
-    """Whether its pods come in groups."""
-    return server is not None and server["kind"] == GROUP_SET
+def as_server(raw: Object, seen: Seen) -> Object:
+    """A set as if it were a Deployment: with its template, its replicas, and how they fare."""
+    if raw["kind"] == GROUP_SET:
+        return _of_groups(raw, seen)
+    return _of_kserve(raw, seen) if raw["kind"] == INFERENCE else raw
 
 
-def as_server(raw: Object, pods: Iterable[Object], told: Object, now: datetime) -> Object:
-    """A LeaderWorkerSet as if it were a Deployment, with its groups as replicas; others unchanged.
-
-    `pods` are the first ranks, `told` is what our status says of revisions.
-    """
-    if not is_group(raw):
-        return raw
+def _of_groups(raw: Object, seen: Seen) -> Object:
     template = server_template(raw)
     spec = {"replicas": raw["spec"].get("replicas", 1), "template": template}
     live, meta = dict(raw.get("status", {})), raw["metadata"]
-    present = [pod for pod in pods if stamp(pod) == stamp(template) and not leaves(pod)]
+    present = [pod for pod in seen.pods if stamp(pod) == stamp(template) and not leaves(pod)]
     # It does not say which spec its numbers are of. They are of the present one as soon as it
     # counts as many groups of it as there are.
-    seen = live.get("updatedReplicas", 0) == len(present)
-    live["observedGeneration"] = meta.get("generation") if seen else None
-    live["conditions"] = _late(raw, template, told, now)
-    return {**raw, "spec": spec, "status": live}
+    counted = live.get("updatedReplicas", 0) == len(present)
+    live["observedGeneration"] = meta.get("generation") if counted else None
+    folded = {**raw, "spec": spec, "status": live}
+    return {**folded, "status": {**live, "conditions": _late(folded, seen)}}
 
 
-def _late(raw: Object, template: Object, told: Object, now: datetime) -> list[Object]:
+def _of_kserve(raw: Object, seen: Seen) -> Object:
+    """Its numbers are those of the Deployment that KServe makes of it.
+
+    KServe's `observedGeneration` is of that Deployment and says nothing of the InferenceService.
+    """
+    template, meta = server_template(raw), raw["metadata"]
+    count = raw["spec"]["predictor"].get("minReplicas", 1)
+    made = seen.predictor or {}
+    live = made.get("status", {})
+    same = stamp(server_template(made)) == stamp(template)
+    status: Object = {name: live.get(name, 0) for name in _COUNTS}
+    if not same:
+        status["updatedReplicas"] = 0
+    follows = same and made["spec"].get("replicas") == count and _observed(made)
+    status["observedGeneration"] = meta.get("generation") if follows else None
+    folded = {**raw, "spec": {"replicas": count, "template": template}, "status": status}
+    failed = [each for each in live.get("conditions", ()) if each["type"] == "ReplicaFailure"]
+    return {**folded, "status": {**status, "conditions": [*_late(folded, seen), *failed]}}
+
+
+def _observed(made: Object) -> bool:
+    return bool(
+        made.get("status", {}).get("observedGeneration") == made["metadata"].get("generation")
+    )
+
+
+def _late(folded: Object, seen: Seen) -> list[Object]:
     """What a Deployment says by itself: that it made no progress for longer than it may take.
 
-    Only of a revision that was never ready: what it does to come back is no rollout.
+    Only of a revision that was never ready: what it does to come back is no rollout. KServe gives its
+    Deployment ten minutes, whatever a start may take.
     """
-    kept = record.read(raw)
-    since = (kept.since if kept else "") or raw["metadata"].get("creationTimestamp", "")
-    ready = int(raw.get("status", {}).get("readyReplicas", 0)) >= raw["spec"].get("replicas", 1)
+    kept, told, spec = record.read(folded), seen.told, folded["spec"]
+    since = (kept.since if kept else "") or folded["metadata"].get("creationTimestamp", "")
+    ready = int(folded["status"].get("readyReplicas", 0)) >= spec["replicas"]
     if ready or not since or told.get("lastGood") == told.get("update"):
         return []
-    allowed = timedelta(seconds=probes.allowed_seconds(template) + SPARE_SECONDS)
-    late = now - datetime.fromisoformat(since) > allowed
+    allowed = timedelta(seconds=probes.allowed_seconds(spec["template"]) + SPARE_SECONDS)
+    late = seen.now - datetime.fromisoformat(since) > allowed
     why = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
     return [why] if late else []
 

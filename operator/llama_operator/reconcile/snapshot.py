@@ -59,6 +59,8 @@ class World:
     quotas: tuple[Object, ...] = ()
     # Versions of LeaderWorkerSet that are served; None: it is not installed.
     lws: tuple[str, ...] | None = None
+    # The same of KServe's InferenceService.
+    kserve: tuple[str, ...] | None = None
     # Likewise of HTTPRoute and of InferencePool.
     routes: tuple[str, ...] | None = None
     pools: tuple[str, ...] | None = None
@@ -95,6 +97,8 @@ class DeploymentView:
     # Of the places that kept revisions mount, those where a copy lies.
     copies: frozenset[str] = frozenset()
     children: Mapping[tuple[str, str], Object] = field(default_factory=dict)
+    # The Deployment that KServe has made of our InferenceService.
+    predictor: Object | None = None
     # Pods that take requests, and the other ranks of those that are groups.
     pods: tuple[Object, ...] = ()
     ranks: tuple[Object, ...] = ()
@@ -136,11 +140,12 @@ class DeploymentView:
         """What makes the servers' pods, in the form of a Deployment; None while nothing does."""
         there = sets.found(self.children, self.owner.name)
         told = self.raw.get("status", {}).get("revision", {})
-        return sets.as_server(there[0], self.pods, told, self.world.now) if there else None
+        seen = sets.Seen(self.pods, self.predictor, told, self.world.now)
+        return sets.as_server(there[0], seen) if there else None
 
     @property
     def leaving(self) -> Object | None:
-        """What made the servers' pods before they went from one node to several, or back."""
+        """What made the servers' pods before another kind of object came to do so."""
         there = sets.found(self.children, self.owner.name)
         return there[1] if len(there) > 1 else None
 

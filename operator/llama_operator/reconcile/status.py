@@ -6,10 +6,19 @@ from dataclasses import replace
 
 from llama_operator.api import labels
 from llama_operator.api.conditions import Condition, Status, find, merge
+from llama_operator.api.template import INFERENCE
 from llama_operator.diagnose import servers
 from llama_operator.diagnose.pods import Cause
 from llama_operator.diagnose.words import same_but_for_numbers
-from llama_operator.reconcile import adapters, coldstart, groups, revisions, routing, scaling
+from llama_operator.reconcile import (
+    adapters,
+    coldstart,
+    groups,
+    kserve,
+    revisions,
+    routing,
+    scaling,
+)
 from llama_operator.reconcile.actions import Failure
 from llama_operator.reconcile.decide import Decision
 from llama_operator.reconcile.ownership import changed
@@ -43,6 +52,8 @@ def build(view: DeploymentView, decision: Decision, failure: Failure | None, now
         "endpoint": _endpoint(view),
     }
     status |= _told(view)
+    if server is not None and server["kind"] == INFERENCE:
+        status["kserve"] = kserve.told(view)
     if decision.adapters:
         status["adapters"] = adapters.told(view, decision.adapters)
     if view.sizing is not None and view.sizing.advice:
@@ -112,6 +123,7 @@ def _endpoint(view: DeploymentView) -> Object:
     host, outside = f"{owner.name}.{owner.namespace}.svc", routing.external_url(view)
     return {
         "url": f"http://{host}:{spec.endpoint.port}/v1",
+        **kserve.endpoint(view),
         "servedModelName": spec.endpoint.served_model_name or spec.model,
         "secretName": secret.secret_name(owner.name, spec) if spec.auth.mode == "APIKey" else "",
         **({"externalURL": outside} if outside else {}),
@@ -214,7 +226,9 @@ def _progressing(
     if not _current(view, decision, server):
         return _moves("True", "RollingOut", "Replicas are being replaced by this generation")
     stall = _stalled_before(view) if not decision.stalls else decision.stalls[0].message
-    return _rollout(server, view.spec.replicas, cause, stall)
+    moves = _rollout(server, view.spec.replicas, cause, stall)
+    waits = kserve.waits(view) if moves.reason == "RolloutComplete" else ""
+    return _moves("True", "Starting", waits) if waits else moves
 
 
 def _held_up(course: Course | None) -> Condition | None:

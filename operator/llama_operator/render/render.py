@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llama_operator.api.template import is_group
+from llama_operator.api.template import GROUP_SET, INFERENCE, SERVER, is_group, kind_of
 from llama_operator.render import (
     access,
     activator,
@@ -11,6 +11,7 @@ from llama_operator.render import (
     deployment,
     group,
     jobs,
+    kserve,
     network,
     revision,
     routes,
@@ -20,6 +21,11 @@ from llama_operator.render.inputs import Fetching, Object, Replacing, Serving
 from llama_operator.render.meta import stamped
 
 _IN_PLACE = Replacing()
+_MAKERS = {
+    SERVER: deployment.deployment,
+    GROUP_SET: group.group_set,
+    INFERENCE: kserve.inference_service,
+}
 
 
 def serving_objects(
@@ -34,7 +40,7 @@ def serving_objects(
     template = template or revision.template(serving)
     grouped = is_group(template)
     objects = [*network.objects(serving, grouped=grouped or serving.grouped)]
-    make = group.group_set if grouped else deployment.deployment
+    make = _MAKERS[kind_of(template)]
     objects += [*compile_cache.claims(serving, template), make(serving, template, how)]
     if serving.to_zero:
         objects += activator.objects(serving, template)

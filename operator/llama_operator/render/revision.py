@@ -12,7 +12,7 @@ from typing import Any
 from llama_operator.api import labels
 from llama_operator.api.v1alpha1 import LlamaDeploymentSpec
 from llama_operator.api.wire import as_dict
-from llama_operator.render import group, pod
+from llama_operator.render import group, kserve, pod
 from llama_operator.render.inputs import Copy, Object, Serving
 from llama_operator.render.meta import digest, metadata, stamped
 
@@ -58,7 +58,10 @@ def revision_name(name: str, inputs: str) -> str:
 
 def template(serving: Serving) -> Object:
     """The template of the pods, or of a group of them, with its stamp."""
-    return group.template(serving) if serving.plan.nodes > 1 else stamped(pod.template(serving))
+    if serving.plan.nodes > 1:
+        return group.template(serving)
+    served = serving.spec.backend == "kserve"
+    return kserve.template(serving) if served else stamped(pod.template(serving))
 
 
 def content(serving: Serving) -> Object:

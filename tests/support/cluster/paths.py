@@ -35,6 +35,11 @@ def transformers_venv() -> Path:
     return cache() / "transformers-5.19.0"
 
 
+def kserve_venv() -> Path:
+    """The virtual environment with KServe's SDK."""
+    return cache() / "kserve-sdk-0.20.0"
+
+
 def project_venv() -> Path:
     """The virtual environment that runs this very code."""
     return Path(sys.prefix)

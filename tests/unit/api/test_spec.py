@@ -59,7 +59,7 @@ def test_quantities_are_kept_as_text_and_zero_means_auto(size: Any, read: str | 
 
 
 def test_fields_of_a_newer_version_are_ignored() -> None:
-    assert deployment(backend="kserve", sizing={"turbo": 2}) == deployment()
+    assert deployment(turbo={"on": True}, sizing={"turbo": 2}) == deployment()
 
 
 def test_specs_cannot_be_changed() -> None:
