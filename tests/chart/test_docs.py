@@ -37,8 +37,10 @@ def installs() -> list[list[str]]:
     return [
         [word for word in words[1:] if word not in _LIVE]
         for _, words in commands()
-        # A chart of somebody else comes from a repository.
-        if words[0] in ("install", "upgrade") and "--repo" not in words
+        # A chart of somebody else comes from a repository or a registry.
+        if words[0] in ("install", "upgrade")
+        and "--repo" not in words
+        and not any(word.startswith("oci://") for word in words)
     ]
 
 

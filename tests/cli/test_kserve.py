@@ -48,7 +48,7 @@ def test_status_shows_both_addresses(llamactl: Run, api: Fake) -> None:
     api.put(MINE, served("kserve"))
     text = llamactl("status", "my-llama").stdout
     assert "http://my-llama.n.svc:8000/v1" in text
-    assert "By KServe: http://my-llama-n.example.com/v1" in " ".join(text.split())
+    assert "External: http://my-llama-n.example.com/v1" in " ".join(text.split())
 
 
 @pytest.mark.parametrize(("backend", "told"), [("kserve", True), ("native", False)])

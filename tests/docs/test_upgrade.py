@@ -47,7 +47,8 @@ CHANGED: dict[str, Any] = {
     "endpoint": {"port": 9000},
     "scheduling": {"nodeSelector": {"a": "b"}},
     "observability": {"otlpEndpoint": "http://collector.otel:4317"},
-    "podMetadata": {"annotations": {"a": "b"}},
+    "podMetadata.labels": {"labels": {"a": "b"}},
+    "podMetadata.annotations": {"annotations": {"a": "b"}},
     "compileCache": {"storage": {}},
     "backend": "kserve",
 }
