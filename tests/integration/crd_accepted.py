@@ -125,6 +125,15 @@ ACCEPTED = {
             "annotations": {f"{'d' * 250}/{i:063d}": "v" * 1000 for i in range(64)},
         },
     ),
+    "kserve": deployment(
+        backend="kserve",
+        rollout={"canaryPercent": 100},
+        sizing={"nodes": 1},
+        autoscaling={"minReplicas": 1},
+    ),
+    "native-to-zero": deployment(
+        backend="native", autoscaling={"minReplicas": 0}, rollout={"canaryPercent": 0}
+    ),
     "rollout": deployment(rollout={"strategy": "Surge", "allowDowntime": False}),
     "compile cache": deployment(compileCache={"storage": {}}, startup={"warmUp": False}),
     "compile cache of a size": deployment(

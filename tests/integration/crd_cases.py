@@ -238,6 +238,26 @@ RULES = [
         "spec.observability.otlpEndpoint: transformers sends no traces; remove it, or use vllm",
     ),
     Refusal(
+        "canary-without-kserve",
+        deployment(rollout={"canaryPercent": 1}),
+        "spec.rollout.canaryPercent",
+        "spec.rollout.canaryPercent: it is KServe that splits traffic; set spec.backend to kserve, "
+        "or remove it",
+    ),
+    Refusal(
+        "kserve-to-zero",
+        deployment(backend="kserve", autoscaling={"minReplicas": 0}),
+        "spec.autoscaling.minReplicas",
+        "spec.autoscaling.minReplicas: 0 needs backend native, which holds requests meanwhile; use "
+        "1, or set spec.backend to native",
+    ),
+    Refusal(
+        "kserve-on-two-nodes",
+        deployment(backend="kserve", sizing={"nodes": 2}),
+        "spec.sizing.nodes",
+        "spec.sizing.nodes: backend kserve serves on one node; use 1, or set spec.backend to native",
+    ),
+    Refusal(
         "min-above-max",
         deployment(autoscaling={"minReplicas": 3, "maxReplicas": 2}),
         "spec.autoscaling.minReplicas",
@@ -269,6 +289,16 @@ RULES = [
 
 # (id, object, field, words of the server): what the schema itself refuses.
 BOUNDS = [
+    *(
+        Refusal(
+            f"canary-{value}",
+            deployment(backend="kserve", rollout={"canaryPercent": value}),
+            "spec.rollout.canaryPercent",
+            "should be",
+        )
+        for value in (-1, 101)
+    ),
+    Refusal("backend", deployment(backend="knative"), "spec.backend", "Unsupported value"),
     Refusal("no-model", _object("LlamaDeployment", "a", {}), "spec.model", "Required value"),
     *(
         Refusal(

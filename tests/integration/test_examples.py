@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.snapshot import test_golden as golden
-from tests.support import gateway, lws
+from tests.support import gateway, kserve, lws
 from tests.support.cluster import Cluster
 from tests.support.cluster.errors import ClusterError
 
@@ -24,9 +24,10 @@ PATHS = sorted(EXAMPLES.glob("*.yaml"))
 def defined(api_cluster: Cluster) -> Iterator[Cluster]:
     """With the definitions of others that examples become objects of."""
     lws.define(api_cluster)
+    kserve.define(api_cluster)
     with gateway.defined(api_cluster, gateway.ROUTES, gateway.POOLS):
         yield api_cluster
-    api_cluster.kubectl("delete", "crd", lws.NAME)
+    api_cluster.kubectl("delete", "crd", lws.NAME, kserve.NAME)
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
