@@ -6,7 +6,7 @@ pods costs nothing; Secrets are not watched at all.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from typing import Any
 
 from llama_operator.api import labels
@@ -19,7 +19,7 @@ from llama_operator.runtime.api import Api
 from llama_operator.runtime.compact import Compact
 from llama_operator.runtime.hooks import InformerHooks
 from llama_operator.runtime.informer import Informer, Transform
-from llama_operator.runtime.resource import Resource
+from llama_operator.runtime.resource import Resource, key_of
 from llama_operator.runtime.store import IndexFn
 
 Object = dict[str, Any]
@@ -94,6 +94,13 @@ class Caches:
     def serving(self) -> list[Object]:
         """Deployments that are not on their way out."""
         return [raw for raw in self.deployments.store.list() if not leaves(raw)]
+
+    async def own(self, child: Object, write: Awaitable[Object]) -> Object:
+        """The answer to a write of a child by the pass over its owner, which needs no other pass.
+
+        A decision that was carried out asks for nothing more until something else changes.
+        """
+        return await self.children[child["kind"]].own(key_of(child), write)
 
     def children_of(self, uid: str) -> list[Object]:
         """Cached children whose owner has this UID and that are not on their way out."""
