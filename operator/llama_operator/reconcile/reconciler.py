@@ -211,9 +211,11 @@ class WeightsReconciler:
             return Result()
         # What is not complete serves nobody: held, it would neither be fetched nor made again.
         complete = bool(raw.get("status", {}).get("digest"))
+        running = await self._caches.runners_of(raw)
+        # Asked last: whoever has come while servers were looked through holds it as well.
         if complete and self._caches.users_of(owner.namespace, owner.name):
             return Result()
-        if self._caches.runners_of(raw):
+        if running:
             return Result(requeue_after=usage.RELEASE_POLL_SECONDS)
         off = SetFinalizer(owner.namespace, owner.name, owner.uid, present=False)
         await Applier(self._api, owner).run([off])
