@@ -182,7 +182,7 @@ def asks_otherwise(_event: str, old: Object | None, new: Object | None) -> bool:
     """
     if old is None or new is None or leaves(old) != leaves(new):
         return True
-    return used_weights(old) != used_weights(new)
+    return old["spec"] != new["spec"] and used_weights(old) != used_weights(new)
 
 
 def users(caches: Caches) -> Any:
