@@ -76,7 +76,8 @@ class SizingWatch:
 
     async def round(self, fetch: Fetch) -> list[Key]:
         """One look at every deployment that serves; those whose verdict is another now."""
-        present, news = set(), []
+        present: set[tuple[str, int]] = set()
+        news: list[Key] = []
         async for some in slices(self._fleet.serving(), SLICE):
             present.update(map(sizing.identity, some))
             asked = [(raw, urls) for raw in some if (urls := self._addresses(raw))]

@@ -39,9 +39,11 @@ def _plain(value: Any) -> bool:
         return all(map(_plain, value.values()))
     if kind is list or kind is tuple:
         return all(map(_plain, value))
-    if kind is float:
-        return value == 0 or _PLAIN_FROM <= abs(value) < _PLAIN_BELOW
-    return kind in _SCALARS
+    return kind in _SCALARS or (kind is float and _short(value))
+
+
+def _short(value: float) -> bool:
+    return value == 0 or _PLAIN_FROM <= abs(value) < _PLAIN_BELOW
 
 
 _SCALARS = frozenset((str, int, bool, type(None)))
