@@ -6,6 +6,7 @@ Pure and stable: the same request gives the same plan, with the same words, on e
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from llama_operator.planner import lora, refusal, search
 from llama_operator.planner.budget import Budget, Subject
@@ -27,6 +28,11 @@ __all__ = [
 ]  # fmt: skip
 
 
+# A fleet asks for few different plans, each of them many times; one takes a quarter of a pass.
+KEPT = 128
+
+
+@lru_cache(maxsize=KEPT)
 def plan(request: Request) -> Plan:
     """How to serve the model. Raises PlanRefused, whose reason is one of the condition Planned."""
     check(request)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from llama_operator.api import labels
@@ -43,17 +43,27 @@ from llama_operator.runtime.errors import (
 )
 
 Object = dict[str, Any]
+Write = Callable[[Object, Awaitable[Object]], Awaitable[Object]]
 FINALIZER_MANAGER = "llama-operator-finalizer"
 _ADDRESS = re.compile(r"0x[0-9a-f]+")
 _LIMIT = 1000
 
 
-class Applier:
-    """Carries out the actions of one owner, in order, and stops at the first refusal."""
+async def told(_child: Object, write: Awaitable[Object]) -> Object:
+    """The answer to a write of a child that the watch then tells of, as of any other change."""
+    return await write
 
-    def __init__(self, api: Api, owner: Owner) -> None:
+
+class Applier:
+    """Carries out the actions of one owner, in order, and stops at the first refusal.
+
+    `write` waits for the answer to a write of a child.
+    """
+
+    def __init__(self, api: Api, owner: Owner, write: Write = told) -> None:
         self._api = api
         self._owner = owner
+        self._answer = write
         # Children as the server has answered.
         self.made: list[Object] = []
 
@@ -123,7 +133,8 @@ class Applier:
         met = {name: value for name, value in conditions.items() if value}
         body = {**obj, "metadata": {**obj["metadata"], **met}}
         resource, manager = resources.BY_KIND[obj["kind"]], labels.OPERATOR_MANAGER
-        made = await self._api.apply(resource, body, manager=manager, force=force, create=create)
+        writing = self._api.apply(resource, body, manager=manager, force=force, create=create)
+        made = await self._answer(obj, writing)
         self.made.append(made)
 
     def _not_owned(self, live: dict[str, Any], kind: str, name: str) -> Failure:
@@ -146,10 +157,12 @@ class Applier:
         obj = api_key_secret(self._owner, f"sk-{secrets.token_urlsafe(32)}")
         try:
             await self._api.create(resources.SECRETS, obj, manager=labels.OPERATOR_MANAGER)
-        except AlreadyExists:
+        except AlreadyExists as taken:
             live = await self._live(resources.SECRETS, self._owner.namespace, action.name)
             if live is not None and not owned(live, self._owner.uid):
                 return self._not_owned(live, "Secret", action.name)
+            # A new deployment's is not looked at before; what is in it counts as well.
+            raise Conflict(409, "Conflict", taken.message) from taken
         return None
 
     async def _create_weights(self, action: CreateWeights) -> None:

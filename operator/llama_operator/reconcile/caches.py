@@ -6,7 +6,7 @@ pods costs nothing; Secrets are not watched at all.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator
 from typing import Any
 
 from llama_operator.api import labels
@@ -29,7 +29,8 @@ from llama_operator.runtime.api import Api
 from llama_operator.runtime.compact import Compact
 from llama_operator.runtime.hooks import InformerHooks
 from llama_operator.runtime.informer import Informer, Transform
-from llama_operator.runtime.resource import Resource
+from llama_operator.runtime.resource import Resource, key_of
+from llama_operator.runtime.slices import slices
 from llama_operator.runtime.store import IndexFn
 
 Object = dict[str, Any]
@@ -125,9 +126,16 @@ class Caches:
         definitions = [each.informer for each in kinds]
         return [*named, self.quotas, self.gateways, *definitions, *self.children.values()]
 
-    def serving(self) -> list[Object]:
+    def serving(self) -> Iterator[Object]:
         """Deployments that are not on their way out."""
-        return [raw for raw in self.deployments.store.list() if not leaves(raw)]
+        return (raw for raw in self.deployments.store.list() if not leaves(raw))
+
+    async def own(self, child: Object, write: Awaitable[Object]) -> Object:
+        """The answer to a write of a child by the pass over its owner, which needs no other pass.
+
+        A decision that was carried out asks for nothing more until something else changes.
+        """
+        return await self.children[child["kind"]].own(key_of(child), write)
 
     def children_of(self, uid: str) -> list[Object]:
         """Cached children whose owner has this UID and that are not on their way out."""
@@ -146,7 +154,7 @@ class Caches:
 
     def users_of(self, namespace: str, name: str) -> list[Object]:
         """Deployments that use this LlamaWeights."""
-        return self.deployments.store.by_index("weights", f"{namespace}/{name}")
+        return self.deployments.store.any_order("weights", f"{namespace}/{name}")
 
     def adapters_of(self, namespace: str, name: str) -> dict[str, Object]:
         """The copies of adapters that were made for a deployment, by their names."""
@@ -166,13 +174,13 @@ class Caches:
         seen = [parent for parent in named if self._namespace in (None, parent[0])]
         return {parent: self.gateways.store.get(*parent) for parent in seen}
 
-    def runners_of(self, raw: Object) -> list[Object]:
+    async def runners_of(self, raw: Object) -> list[Object]:
         """Deployments whose servers mount this copy, whatever their spec asks for by now."""
-        return self._mounting(raw, *sets.KINDS)
+        return await self._mounting(raw, *sets.KINDS)
 
-    def keepers_of(self, raw: Object) -> list[Object]:
+    async def keepers_of(self, raw: Object) -> list[Object]:
         """Deployments that could go back to this copy by a revision that they keep."""
-        return self._mounting(raw, "ControllerRevision")
+        return await self._mounting(raw, "ControllerRevision")
 
     def present(self, copies: Iterable[str]) -> frozenset[str]:
         """Of these places of copies those where one lies and is not on its way out."""
@@ -181,13 +189,24 @@ class Caches:
             copy for copy in copies if any(not leaves(raw) for raw in store.by_index("copy", copy))
         )
 
-    def _mounting(self, raw: Object, *kinds: str) -> list[Object]:
+    async def _mounting(self, raw: Object, *kinds: str) -> list[Object]:
         copy = mounts.of_weights(raw)
         caches = [self.children[kind] for kind in kinds] if copy else []
-        found = [each for cache in caches for each in cache.store.by_index("copy", copy)]
-        uids = {uid for each in found for uid in _owner_uids(each)}
-        mine = self.deployments.store.list(raw["metadata"]["namespace"]) if uids else []
-        return [owner for owner in mine if owner["metadata"]["uid"] in uids]
+        found = [each for cache in caches for each in cache.store.any_order("copy", copy)]
+        owners: set[tuple[str, str]] = set()
+        async for some in slices(found):
+            owners.update((ref["name"], ref["uid"]) for each in some for ref in _controllers(each))
+        return [owner async for owner in self._deployments(raw["metadata"]["namespace"], owners)]
+
+    async def _deployments(
+        self, namespace: str, named: Iterable[tuple[str, str]]
+    ) -> AsyncIterator[Object]:
+        """Those that there are, by name and UID."""
+        async for some in slices(named):
+            for name, uid in some:
+                found = self.deployments.store.get(namespace, name)
+                if found is not None and found["metadata"]["uid"] == uid:
+                    yield found
 
 
 def _kept(resource: Resource) -> dict[str, Any]:
@@ -249,9 +268,11 @@ def _intent(meta: Object) -> Object:
 
 
 def _owner_uids(obj: Object) -> Iterable[str]:
-    return [
-        ref["uid"] for ref in obj["metadata"].get("ownerReferences", ()) if ref.get("controller")
-    ]
+    return [ref["uid"] for ref in _controllers(obj)]
+
+
+def _controllers(obj: Object) -> list[Object]:
+    return [ref for ref in obj["metadata"].get("ownerReferences", ()) if ref.get("controller")]
 
 
 def _named_owner(pod: Object) -> Iterable[str]:

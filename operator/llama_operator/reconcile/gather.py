@@ -207,8 +207,10 @@ class Gatherer:
         spec = specs.weights.of(raw)
         meta = raw["metadata"]
         namespace, name = meta["namespace"], meta["name"]
+        running = _alive(await self._caches.runners_of(raw))
         wanted = _alive(self._caches.users_of(namespace, name))
-        running = _alive(self._caches.runners_of(raw))
+        # Whoever could go back to it matters only where nobody has it.
+        keepers = [] if wanted or running else await self._caches.keepers_of(raw)
         pods = self._caches.pods_of("LlamaWeights", namespace, name)
         children = index(self._caches.children_of(meta["uid"]))
         waiting = () if _done(raw) else (*pods, *children.values())
@@ -218,7 +220,7 @@ class Gatherer:
             world=self.world(),
             users=tuple(sorted(wanted | running)),
             leaving=tuple(sorted(running - wanted)),
-            keepers=tuple(sorted(_alive(self._caches.keepers_of(raw)))),
+            keepers=tuple(sorted(_alive(keepers))),
             children=children,
             pods=pods,
             events=await self._complaints.of(waiting),

@@ -81,13 +81,20 @@ def covers(live: Any, wanted: Any) -> bool:
     API server keeps items of others in a list: then each wanted item must be found by its name.
     """
     if isinstance(wanted, dict):
-        return isinstance(live, dict) and all(
-            _empty(value) or (key in live and covers(live[key], value))
-            for key, value in wanted.items()
-        )
+        return isinstance(live, dict) and _covers_dict(live, wanted)
     if isinstance(wanted, list):
         return isinstance(live, list) and _covers_list(live, wanted)
     return bool(live == wanted) or _same_quantity(live, wanted)
+
+
+def _covers_dict(live: Object, wanted: Object) -> bool:
+    for key, value in wanted.items():
+        # Most are equal, and that is found in one step, however much is below.
+        if key in live and live[key] == value:
+            continue
+        if not _empty(value) and not (key in live and covers(live[key], value)):
+            return False
+    return True
 
 
 def _empty(value: Any) -> bool:
@@ -99,7 +106,8 @@ def _covers_list(live: list[Any], wanted: list[Any]) -> bool:
     if all(isinstance(item, dict) and "name" in item for item in wanted):
         named = {item.get("name"): item for item in live if isinstance(item, dict)}
         return all(covers(named.get(item["name"]), item) for item in wanted)
-    return len(live) == len(wanted) and all(covers(a, b) for a, b in zip(live, wanted, strict=True))
+    same = len(live) == len(wanted)
+    return same and all(a == b or covers(a, b) for a, b in zip(live, wanted, strict=True))
 
 
 def _same_quantity(live: Any, wanted: Any) -> bool:

@@ -21,7 +21,7 @@ from llama_operator.reconcile import (
     usage,
 )
 from llama_operator.reconcile.actions import Action, Failure, SetFinalizer
-from llama_operator.reconcile.apply import Applier
+from llama_operator.reconcile.apply import Applier, Write, told
 from llama_operator.reconcile.caches import Caches
 from llama_operator.reconcile.gather import Gatherer
 from llama_operator.reconcile.ownership import index
@@ -163,8 +163,8 @@ class DeploymentReconciler:
             await self._status.write(raw, invalid(raw, error, self._now()))
             return Result()
         decision = decide.decide(view)
-        outcome = await carried_out(self._api, view.owner, decision.actions)
-        seen = _with_server(view, outcome.made)
+        outcome = await carried_out(self._api, view.owner, decision.actions, self._caches.own)
+        seen = with_server(view, outcome.made)
         wanted = status.build(seen, decision, outcome.failure, self._now())
         await self._status.write(raw, wanted)
         return outcome.result(decision.requeue_after)
@@ -211,9 +211,11 @@ class WeightsReconciler:
             return Result()
         # What is not complete serves nobody: held, it would neither be fetched nor made again.
         complete = bool(raw.get("status", {}).get("digest"))
+        running = await self._caches.runners_of(raw)
+        # Asked last: whoever has come while servers were looked through holds it as well.
         if complete and self._caches.users_of(owner.namespace, owner.name):
             return Result()
-        if self._caches.runners_of(raw):
+        if running:
             return Result(requeue_after=usage.RELEASE_POLL_SECONDS)
         off = SetFinalizer(owner.namespace, owner.name, owner.uid, present=False)
         await Applier(self._api, owner).run([off])
@@ -236,12 +238,14 @@ class Outcome:
         return Result(requeue_after=self.failure.retry_seconds if self.failure else requeue_after)
 
 
-async def carried_out(api: Api, owner: Owner, actions: Iterable[Action]) -> Outcome:
+async def carried_out(
+    api: Api, owner: Owner, actions: Iterable[Action], write: Write = told
+) -> Outcome:
     """Carry out actions. A server that fails keeps no status from being written.
 
     Raises TransportError, and Conflict at once: what was decided on is out of date.
     """
-    applier = Applier(api, owner)
+    applier = Applier(api, owner, write)
     try:
         return Outcome(await applier.run(actions), made=applier.made)
     except Conflict:
@@ -250,7 +254,7 @@ async def carried_out(api: Api, owner: Owner, actions: Iterable[Action]) -> Outc
         return Outcome(error=error, made=applier.made)
 
 
-def _with_server(view: DeploymentView, made: list[Object]) -> DeploymentView:
+def with_server(view: DeploymentView, made: list[Object]) -> DeploymentView:
     """The snapshot with the Deployment as it was just written: the status need not wait for the
     cache to tell of it, and is written once instead of twice."""
     server = index(obj for obj in made if obj["kind"] in sets.KINDS)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, Protocol
 
 import aiohttp
@@ -22,6 +22,7 @@ from llama_operator.reconcile.sizing_window import Look, Looks, read
 from llama_operator.render.flags import listening_port
 from llama_operator.runtime.clock import Clock
 from llama_operator.runtime.resource import Key
+from llama_operator.runtime.slices import slices
 
 Object = dict[str, Any]
 Fetch = Callable[[str], Any]
@@ -29,6 +30,8 @@ Fetch = Callable[[str], Any]
 ROUND_SECONDS = 60.0
 PODS_EACH = 4
 AT_ONCE = 8
+# Deployments whose addresses are looked up together: seconds later a pod may have gone.
+SLICE = 100
 # A server answers in milliseconds; eight at once that do not answer cost four looks a second.
 SECONDS = 2.0
 PAGE_BYTES = 4 << 20
@@ -73,26 +76,37 @@ class SizingWatch:
 
     async def round(self, fetch: Fetch) -> list[Key]:
         """One look at every deployment that serves; those whose verdict is another now."""
-        deployments = list(self._fleet.serving())
-        self._forget({sizing.identity(raw) for raw in deployments})
-        room, news = asyncio.Semaphore(AT_ONCE), []
-        for start in range(0, len(deployments), AT_ONCE):
-            some = deployments[start : start + AT_ONCE]
-            found = await asyncio.gather(*(self._look(raw, fetch, room) for raw in some))
-            news += [_key(raw) for raw, other in zip(some, found, strict=True) if other]
+        present: set[tuple[str, int]] = set()
+        news: list[Key] = []
+        async for some in slices(self._fleet.serving(), SLICE):
+            present.update(map(sizing.identity, some))
+            asked = [(raw, urls) for raw in some if (urls := self._addresses(raw))]
+            news += [key async for key in self._asked(asked, fetch)]
+        self._forget(present)
         return news
+
+    def _addresses(self, raw: Object) -> dict[str, str]:
+        return addresses(raw, self._fleet.pods_of("LlamaDeployment", *_key(raw)))
+
+    async def _asked(
+        self, some: list[tuple[Object, dict[str, str]]], fetch: Fetch
+    ) -> AsyncIterator[Key]:
+        """Keys of those whose verdict is another now; most of a fleet may have no server to ask."""
+        room = asyncio.Semaphore(AT_ONCE)
+        async for few in slices(some, AT_ONCE):
+            found = await asyncio.gather(*(self._look(*each, fetch, room) for each in few))
+            for (raw, _), other in zip(few, found, strict=True):
+                if other:
+                    yield _key(raw)
 
     def _forget(self, present: set[tuple[str, int]]) -> None:
         for known in (self._windows, self._verdicts):
             for gone in known.keys() - present:
                 del known[gone]
 
-    async def _look(self, raw: Object, fetch: Fetch, room: asyncio.Semaphore) -> bool:
-        pods = self._fleet.pods_of("LlamaDeployment", *_key(raw))
-        urls = addresses(raw, pods)
-        if not urls:
-            return False
-
+    async def _look(
+        self, raw: Object, urls: dict[str, str], fetch: Fetch, room: asyncio.Semaphore
+    ) -> bool:
         async def one(url: str) -> Look | None:
             async with room:
                 text = await fetch(url)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from llama_operator.api import labels
 from llama_operator.api.v1alpha1 import GROUP, VERSION, LlamaDeploymentSpec
+from llama_operator.render.canonical import canonical
 from llama_operator.render.inputs import Object, Owner
 
 NAME_LIMIT = 63
@@ -62,8 +62,7 @@ def metadata(owner: Owner, name: str, component: str) -> Object:
 
 def digest(value: Any, length: int = 10) -> str:
     """A short, stable hash of any JSON value."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:length]
+    return hashlib.sha256(canonical(value)).hexdigest()[:length]
 
 
 def stamped(obj: Object) -> Object:

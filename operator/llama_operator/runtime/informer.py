@@ -1,8 +1,9 @@
 """A synchronised cache with handlers: reflector -> store -> handlers, for one resource.
 
 Handlers see every difference exactly once, in order: also those that happened while the watch was
-down, deletions included, because a new full state is compared with the old one. A handler, index
-or transform that raises is reported and does not disturb the others.
+down, deletions included, because a new full state is compared with the old one. Left out is only
+what `own` has written. A handler, index or transform that raises is reported and does not disturb
+the others.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, Literal, TypeVar
 from .api import Api
 from .hooks import InformerHooks
 from .reflector import Reflector
-from .resource import Object, Resource, key_of, version_of
+from .resource import Key, Object, Resource, key_of, version_of
 from .statelog import StateLog
 from .store import IndexFn, Store
 
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 
 EventType = Literal["add", "update", "delete"]
 Handler = Callable[[EventType, Object | None, Object | None], None]
+Change = tuple[EventType, Object | None, Object | None]
 Transform = Callable[[Object], Object]
 R = TypeVar("R")
 
@@ -65,6 +67,10 @@ class Informer:
         """True while handlers get objects of a full state and not changes as they happen."""
         self._states = StateLog(log)
         self._handlers: list[Handler] = []
+        # Of objects that are being written: what the watch tells meanwhile.
+        self._held: dict[Key, list[Change]] = {}
+        # Versions that were written and that the watch has yet to tell of.
+        self._awaited: dict[Key, str] = {}
         self._synced = asyncio.Event()
         self._reflector = Reflector(
             api,
@@ -103,6 +109,32 @@ class Informer:
         """Keep the cache up to date until cancelled."""
         await self._reflector.run()
 
+    async def own(self, key: Key, write: Awaitable[Object]) -> Object:
+        """The answer to a write of an object; handlers are not told of the change that it makes.
+
+        Who writes knows it already, and the whole of a pass would find that out. The watch is
+        mostly faster than the answer: what it tells of the object until then is held back.
+        """
+        if key in self._held:
+            return await write
+        held: list[Change] = []
+        self._held[key] = held
+        made: Object = {}
+        try:
+            made = await write
+        finally:
+            del self._held[key]
+            self._release(key, held, version_of(made))
+        return made
+
+    def _release(self, key: Key, held: list[Change], version: str) -> None:
+        others = [each for each in held if each[2] is None or version_of(each[2]) != version]
+        shown = self.store.get(*key)
+        if len(others) == len(held) and (shown is None or version_of(shown) != version):
+            self._awaited[key] = version
+        for each in others:
+            self._tell(*each)
+
     # -- the sink of the reflector ----------------------------------------------------------
 
     async def replace(self, items: list[Object]) -> None:
@@ -137,6 +169,14 @@ class Informer:
             self._dispatch("delete", old, None)
 
     def _dispatch(self, event: EventType, old: Object | None, new: Object | None) -> None:
+        key = key_of(new or old or {})
+        awaited = self._awaited.pop(key, "")
+        if key in self._held:
+            self._held[key].append((event, old, new))
+        elif new is None or not awaited or version_of(new) != awaited:
+            self._tell(event, old, new)
+
+    def _tell(self, event: EventType, old: Object | None, new: Object | None) -> None:
         for handler in self._handlers:
             self._call(handler, event, old, new)
 

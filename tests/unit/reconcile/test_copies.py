@@ -1,5 +1,6 @@
 """A name proves nothing: which copy is served is judged by what it holds and where it lies."""
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
@@ -145,9 +146,17 @@ def test_the_caches_know_who_still_mounts_a_copy() -> None:
     caches.children["Deployment"].store.put(objects[("Deployment", "web")])
     copy = objects[("LlamaWeights", before)]
     assert caches.users_of("default", before) == []
-    assert [found["metadata"]["name"] for found in caches.runners_of(copy)] == ["web"]
+    assert [found["metadata"]["name"] for found in runners(caches, copy)] == ["web"]
     elsewhere = {**copy, "status": {**copy["status"], "path": "x/0123456789abcdef"}}
-    assert caches.runners_of(elsewhere) == []
+    assert runners(caches, elsewhere) == []
+    namesake = {**objects[("LlamaDeployment", "web")]}
+    namesake["metadata"] = {**namesake["metadata"], "uid": "uid-of-another"}
+    caches.deployments.store.put(namesake)
+    assert runners(caches, copy) == [], "a name proves nothing"
+
+
+def runners(caches: Caches, copy: Object) -> list[Object]:
+    return asyncio.run(caches.runners_of(copy))
 
 
 # -- nodes come and go ---------------------------------------------------------------------------

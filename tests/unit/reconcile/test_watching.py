@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from tests.support.builders import Object, deployment, deployment_view, merged, weights
 
-from llama_operator.process import not_only_reports, not_only_users, routed_by
+from llama_operator.process import asks_otherwise, not_only_reports, not_only_users, routed_by
 from llama_operator.process import routed as routes
 from llama_operator.reconcile.caches import Caches
 from llama_operator.runtime.resource import Key
@@ -37,7 +37,7 @@ def test_reports_bring_about_no_reconcile(change: Object, itself: bool, users: b
 
 
 def test_coming_and_going_always_count() -> None:
-    for predicate in (not_only_reports, not_only_users):
+    for predicate in (not_only_reports, not_only_users, asks_otherwise):
         assert predicate("add", None, OLD)
         assert predicate("delete", OLD, None)
 
@@ -69,3 +69,23 @@ def test_gateways_of_a_spec_are_known_as_far_as_they_are_watched(
     assert caches.gateways_of(spec, "default") == ({("infra", "public"): found} if seen else {})
     caches.gateways._reflector.served = False
     assert caches.gateways_of(spec, "default") is None
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"spec": {"replicas": 3}}, False),
+        ({"metadata": {"generation": 2, "labels": {"team": "b"}}}, False),
+        ({"status": {"replicas": 1}}, False),
+        ({"spec": {"weightsRef": {"name": "other"}}}, True),
+        (
+            {"spec": {"adapters": [{"name": "sql", "source": {"huggingFace": {"repo": "o/sql"}}}]}},
+            True,
+        ),
+        ({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}}, True),
+    ],
+)
+def test_a_copy_hears_of_users_that_come_and_go(change: Object, told: bool) -> None:
+    old = deployment(weightsRef={"name": "mine"}, lora={"enabled": True})
+    uid = {"metadata": {"uid": "uid-1"}}
+    assert asks_otherwise("update", merged(old, uid), merged(merged(old, uid), change)) is told

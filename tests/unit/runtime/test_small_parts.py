@@ -30,6 +30,7 @@ from llama_operator.runtime import (
 from llama_operator.runtime import errors as errors_module
 from llama_operator.runtime.clock import settle, within
 from llama_operator.runtime.ratelimit import Backoff, ItemBackoff, MaxOf, TokenBucket
+from llama_operator.runtime.slices import slices
 from llama_operator.runtime.statelog import StateLog
 
 
@@ -218,6 +219,37 @@ def test_store_lists_one_namespace() -> None:
     assert len(store.list()) == len(store) == 2
     with pytest.raises(KeyError):
         store.by_index("unknown", "x")
+    with pytest.raises(KeyError):
+        store.any_order("unknown", "x")
+
+
+def test_an_index_finds_all_in_order_or_in_any() -> None:
+    store = Store({"color": lambda obj: [obj["color"]]})
+    objects = [
+        {"metadata": {"name": str(number)}, "color": "red" if number % 2 else "blue"}
+        for number in (3, 1, 2, 5, 4)
+    ]
+    for obj in objects:
+        store.put(obj)
+    assert [obj["metadata"]["name"] for obj in store.by_index("color", "red")] == ["1", "3", "5"]
+    assert {obj["metadata"]["name"] for obj in store.any_order("color", "blue")} == {"2", "4"}
+    assert store.any_order("color", "green") == []
+
+
+async def test_long_work_lets_others_run_in_between() -> None:
+    turns: list[int] = []
+
+    async def other() -> None:
+        while True:
+            turns.append(len(taken))
+            await asyncio.sleep(0)
+
+    taken: list[int] = []
+    async with Running(other()):
+        async for some in slices(iter(range(7)), 3):
+            taken += some
+    assert taken == [*range(7)]
+    assert {3, 6} <= set(turns)
 
 
 async def test_a_kubeconfig_that_cannot_be_used_is_named(tmp_path: Path) -> None:
