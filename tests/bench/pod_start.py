@@ -144,11 +144,7 @@ def _process_start(uid: str) -> float:
         if any(name in _text(path / "cgroup") for name in names)
         and _text(path / "comm").strip() != "pause"
     ]  # fmt: skip
-    boot = next(
-        int(line.split()[1])
-        for line in Path("/proc/stat").read_text().splitlines()
-        if line.startswith("btime")
-    )
+    boot = time.time() - float(_text(Path("/proc/uptime")).split()[0])
     return boot + min(each for each in found if each) / _TICKS
 
 
