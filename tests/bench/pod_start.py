@@ -21,6 +21,7 @@ from typing import Any
 
 import click
 
+from llama_operator.api import labels
 from tests.support.cluster import Cluster
 from tests.support.models import tiny
 from tests.support.stack import RUNTIME_CLASS, VLLM_IMAGE, Stack, wait_for
@@ -29,7 +30,7 @@ Object = dict[str, Any]
 MORE = 1.05
 NAME, PLAIN, MODEL, NAMESPACE = "ours", "plain", "test/tiny-llama", "default"
 SERVERS = f"llamactl.dev/deployment={NAME},app.kubernetes.io/component=server"
-SECONDS = 300.0
+SECONDS = 120.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -90,11 +91,18 @@ class Bench:
     def _timed(self, wish: Callable[[], object], *which: str) -> Start:
         asked = time.time()
         wish()
-        pod = wait_for(lambda: self._placed(*which), SECONDS, "an address")
+        pod = self._address(*which)
         address = pod["status"]["podIP"]
         wait_for(lambda: _healthy(address), SECONDS, "the first 200", every=0.05)
         answered, began = time.time(), _process_start(pod["metadata"]["uid"])
         return Start(began - asked, answered - began)
+
+    def _address(self, *which: str) -> Object:
+        try:
+            return dict(wait_for(lambda: self._placed(*which), SECONDS, "an address"))
+        except TimeoutError as late:
+            told = self.kubectl("describe", "pods", "-n", NAMESPACE)
+            raise click.ClickException(f"{late}\n{told[-3000:]}") from None
 
     def _placed(self, *which: str) -> Object | None:
         pods = self.stack.list("pods", NAMESPACE, *which)
@@ -109,7 +117,10 @@ def _plain(template: Object) -> Object:
     }  # fmt: skip
     own["args"] = [each for each in engine["args"] if not each.startswith("--middleware")]
     own["env"] = [each for each in engine["env"] if not each["name"].startswith("LLAMA_")]
-    meta = {"name": PLAIN, "annotations": template["metadata"]["annotations"]}
+    # Pods that mount the same claim are kept together by this label.
+    volume = {labels.VOLUME: template["metadata"]["labels"][labels.VOLUME]}
+    told = template["metadata"]["annotations"]
+    meta = {"name": PLAIN, "labels": volume, "annotations": told}
     spec = {**template["spec"], "containers": [own]}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}
 
@@ -133,11 +144,7 @@ def _process_start(uid: str) -> float:
         if any(name in _text(path / "cgroup") for name in names)
         and _text(path / "comm").strip() != "pause"
     ]  # fmt: skip
-    boot = next(
-        int(line.split()[1])
-        for line in Path("/proc/stat").read_text().splitlines()
-        if line.startswith("btime")
-    )
+    boot = time.time() - float(_text(Path("/proc/uptime")).split()[0])
     return boot + min(each for each in found if each) / _TICKS
 
 
