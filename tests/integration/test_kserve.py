@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.bench.rollout import NAME, NAMESPACE, Stage
+from tests.bench.rollout import NAMESPACE, Stage
+from tests.bench.rollout_cases import NAME
 from tests.support import builders, kserve
 from tests.support.kserve.standin import StandIn
 from tests.support.onlooker import Onlooker

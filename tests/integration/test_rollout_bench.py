@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.bench.rollout import IMAGE, IN_PLACE, REJECTED, played
+from tests.bench.rollout import played
+from tests.bench.rollout_cases import IMAGE, IN_PLACE, REJECTED
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.bench.rollout import IN_PLACE, NAME, NAMESPACE, Stage, deployment
+from tests.bench.rollout import NAMESPACE, Stage, deployment
+from tests.bench.rollout_cases import IN_PLACE, NAME
 from tests.support.played_node import until
 from tests.support.ready_copy import COPY
 

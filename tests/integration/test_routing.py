@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.bench.rollout import NAME, NAMESPACE, Stage
+from tests.bench.rollout import NAMESPACE, Stage
+from tests.bench.rollout_cases import NAME
 from tests.support import builders, gateway
 from tests.support.played_node import until
 from tests.support.ready_copy import COPY

@@ -7,7 +7,8 @@ from typing import Any
 from llama_operator.reconcile import resources
 from llama_operator.runtime.errors import NotFound
 from llama_operator.runtime.resource import Resource
-from tests.bench.rollout import NAME, NAMESPACE, Stage
+from tests.bench.rollout import NAMESPACE, Stage
+from tests.bench.rollout_cases import NAME
 from tests.support.played_node import until
 
 Object = dict[str, Any]

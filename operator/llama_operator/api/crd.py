@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from llama_operator import generated
 from llama_operator.api import rules, v1alpha1
+from llama_operator.api.rule import Rule
 from llama_operator.api.schema import Schema, structural
 
 CRD_DIRECTORY = Path(__file__).parents[3] / "charts" / "llama-operator" / "files" / "crds"
@@ -151,7 +152,7 @@ def _document(
     description: str,
     spec: type[BaseModel],
     status: type[BaseModel],
-    checks: Iterable[rules.Rule],
+    checks: Iterable[Rule],
 ) -> Schema:
     schema: Schema = {
         "type": "object",

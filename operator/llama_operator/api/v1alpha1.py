@@ -57,7 +57,6 @@ from llama_operator.api.v1alpha1_source import (
 )
 from llama_operator.api.v1alpha1_status import (
     AutoscalingStatus,
-    EndpointStatus,
     LlamaDeploymentStatus,
     PerGpuStatus,
     PlanStatus,
@@ -65,6 +64,7 @@ from llama_operator.api.v1alpha1_status import (
     StatusCondition,
     WeightsInUse,
 )
+from llama_operator.api.v1alpha1_status_endpoint import EndpointStatus
 from llama_operator.api.v1alpha1_weights import (
     Fetch,
     LlamaWeightsSpec,

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from llama_operator.api.fields import DATE_TIME, INT32, INT64, Model, listed
 from llama_operator.api.v1alpha1_adapters import AdapterStatus
+from llama_operator.api.v1alpha1_status_endpoint import EndpointStatus, KServeStatus
 
 
 class StatusCondition(Model):
@@ -137,55 +138,6 @@ class ColdStartStatus(Model):
     graphs_seconds: int | None = Field(default=None, description="Capturing CUDA graphs.", ge=0)
     first_token_seconds: int | None = Field(
         default=None, description="From the warm-up request to its first token.", ge=0
-    )
-
-
-class EndpointStatus(Model):
-    """How to reach the servers."""
-
-    url: str | None = Field(
-        default=None, description="Base URL inside the cluster, with /v1.", max_length=512
-    )
-    external_url: str | None = Field(
-        default=None,
-        alias="externalURL",
-        description="Base URL outside the cluster, with /v1, once a Gateway has accepted the route, the "
-        "Ingress is made, or KServe gives one; empty: none.",
-        max_length=512,
-    )
-    served_model_name: str | None = Field(
-        default=None, description="Value of `model` in requests.", max_length=253
-    )
-    secret_name: str | None = Field(
-        default=None, description="Secret that holds the API keys; empty: none.", max_length=253
-    )
-
-
-class TrafficStatus(Model):
-    """Where KServe sends a share of the requests."""
-
-    revision: str | None = Field(
-        default=None, description="Name of KServe's revision.", max_length=253
-    )
-    percent: int | None = Field(
-        default=None, description="Share of the requests.", ge=0, le=100, json_schema_extra=INT32
-    )
-
-
-class KServeStatus(Model):
-    """What KServe says of the InferenceService."""
-
-    ready: Literal["True", "False", "Unknown"] | None = Field(
-        default=None, description="Its own condition Ready."
-    )
-    traffic: tuple[TrafficStatus, ...] = Field(
-        default=(),
-        description="How KServe splits the traffic; empty: it says nothing of it.",
-        max_length=32,
-        json_schema_extra=listed("atomic"),
-    )
-    message: str | None = Field(
-        default=None, description="What KServe still waits for; empty: nothing.", max_length=1024
     )
 
 

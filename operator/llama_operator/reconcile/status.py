@@ -15,20 +15,17 @@ from llama_operator.reconcile import (
     coldstart,
     groups,
     kserve,
-    revisions,
+    reported,
     routing,
     scaling,
 )
 from llama_operator.reconcile.actions import Failure
 from llama_operator.reconcile.decide import Decision
 from llama_operator.reconcile.ownership import changed
-from llama_operator.reconcile.record import Record
 from llama_operator.reconcile.rollout import Course
 from llama_operator.reconcile.sizing import TYPE as SIZING
 from llama_operator.reconcile.snapshot import DeploymentView, Object
-from llama_operator.render import secret
 from llama_operator.render.meta import selector
-from llama_operator.render.weights import weights_name
 
 _OVER_BUDGET = "No replica became ready within its startup budget"
 
@@ -46,10 +43,10 @@ def build(view: DeploymentView, decision: Decision, failure: Failure | None, now
     status: Object = {
         "observedGeneration": generation,
         "conditions": merge(before, conditions, generation, now),
-        **_counts(server),
+        **reported.counts(server),
         "selector": ",".join(f"{k}={v}" for k, v in selector(view.owner, labels.SERVER).items()),
-        "weights": _weights(view),
-        "endpoint": _endpoint(view),
+        "weights": reported.weights(view),
+        "endpoint": reported.endpoint(view),
     }
     status |= _told(view)
     if server is not None and server["kind"] == INFERENCE:
@@ -60,7 +57,7 @@ def build(view: DeploymentView, decision: Decision, failure: Failure | None, now
         status["sizingAdvice"] = view.sizing.advice
     if choice is not None:
         status["autoscaling"] = choice.to_status()
-    revision = _revision(view, decision, conditions)
+    revision = reported.revision(view, decision, conditions)
     if revision:
         status["revision"] = revision
     if decision.course is not None and decision.course.status:
@@ -84,50 +81,6 @@ def _told(view: DeploymentView) -> Object:
         return coldstart.status(*view.told)
     old = view.raw.get("status", {})
     return {name: old[name] for name in ("coldStart", "observed") if name in old}
-
-
-def _revision(view: DeploymentView, decision: Decision, conditions: list[Condition]) -> Object:
-    """`current` is `update` once every server is of it, until then what still answers."""
-    update = decision.revision
-    rolled = any(each.reason == "RolloutComplete" for each in conditions)
-    current = update if rolled else revisions.serving_now(view, update)
-    kept = decision.course.record if decision.course else None
-    old = view.raw.get("status", {}).get("revision", {}).get("lastGood", "")
-    named = {
-        "update": update,
-        "current": current,
-        "lastGood": update if rolled and view.spec.replicas else _known(kept) or old,
-        "rejected": kept.rejected if kept and kept.rejected == update else "",
-    }
-    return {key: name for key, name in named.items() if name}
-
-
-def _known(kept: Record | None) -> str:
-    return kept.last_good if kept else ""
-
-
-def _counts(server: Object | None) -> Object:
-    live = (server or {}).get("status", {})
-    names = ("replicas", "readyReplicas", "updatedReplicas")
-    return {name: int(live.get(name, 0)) for name in names}
-
-
-def _weights(view: DeploymentView) -> Object:
-    digest = (view.weights or {}).get("status", {}).get("digest", "")
-    name = weights_name(view.spec) if view.weights or view.spec.weights_ref else ""
-    return {"name": name, "digest": digest}
-
-
-def _endpoint(view: DeploymentView) -> Object:
-    spec, owner = view.spec, view.owner
-    host, outside = f"{owner.name}.{owner.namespace}.svc", routing.external_url(view)
-    return {
-        "url": f"http://{host}:{spec.endpoint.port}/v1",
-        **kserve.endpoint(view),
-        "servedModelName": spec.endpoint.served_model_name or spec.model,
-        "secretName": secret.secret_name(owner.name, spec) if spec.auth.mode == "APIKey" else "",
-        **({"externalURL": outside} if outside else {}),
-    }
 
 
 def _conditions(

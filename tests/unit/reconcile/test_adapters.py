@@ -11,8 +11,8 @@ from tests.support.builders import deployment, world
 from tests.support.memory import Memory
 from tests.support.simulation import Simulation
 
-from llama_operator import process
 from llama_operator.api import labels
+from llama_operator.reconcile import watching
 from llama_operator.reconcile.caches import Caches
 from llama_operator.reconcile.snapshot import DeploymentView, Loading
 from llama_operator.runtime.resource import Key
@@ -275,4 +275,4 @@ def test_the_caches_know_whose_an_adapter_is() -> None:
     found.edit(adapters=[])
     caches.deployments.store.put(found.memory.objects["LlamaDeployment", "web"])
     assert caches.users_of("default", name) == []
-    assert process.users(caches)(copy) == [Key("default", "web")]
+    assert watching.users(caches)(copy) == [Key("default", "web")]

@@ -7,9 +7,14 @@ from types import SimpleNamespace
 import pytest
 from tests.support.builders import Object, deployment, deployment_view, merged, weights
 
-from llama_operator.process import asks_otherwise, not_only_reports, not_only_users, routed_by
-from llama_operator.process import routed as routes
 from llama_operator.reconcile.caches import Caches
+from llama_operator.reconcile.watching import (
+    asks_otherwise,
+    not_only_reports,
+    not_only_users,
+    routed_by,
+)
+from llama_operator.reconcile.watching import routed as routes
 from llama_operator.runtime.resource import Key
 
 OLD = weights(status={"usedBy": ["a"], "usedByCount": 1, "progress": {"bytes": 1}, "digest": "d"})
