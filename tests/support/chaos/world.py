@@ -198,7 +198,18 @@ def _service(obj: Object) -> None:
         obj["spec"].pop(name, None)
 
 
+def _llama(obj: Object) -> None:
+    # Which GPUs were free when a rollout began, and what was said of it, is of that moment.
+    for name in ("reason", "freeGPUs"):
+        obj.get("status", {}).get("rollout", {}).pop(name, None)
+
+
 def _server(obj: Object) -> None:
+    notes = obj["metadata"].get("annotations", {})
+    told = json.loads(notes.get(labels.ROLLOUT, "{}"))
+    if told:
+        kept = {name: value for name, value in told.items() if name not in ("reason", "free")}
+        notes[labels.ROLLOUT] = json.dumps(kept)
     # Its conditions tell how it got here; what counts is where it is.
     for name in ("conditions", "observedGeneration", "collisionCount"):
         obj.get("status", {}).pop(name, None)
@@ -209,6 +220,7 @@ def _budget(obj: Object) -> None:
 
 
 _SPECIAL: dict[str, Callable[[Object], None]] = {
+    "LlamaDeployment": _llama,
     "Secret": _secret,
     "Service": _service,
     "Deployment": _server,
