@@ -61,6 +61,12 @@ RULES = [
         "routing: PrefixAware reads metrics of vLLM, which transformers does not have; use None, or "
         "spec.engine.type vllm",
     ),
+    _refused(
+        "aware-kserve",
+        deployment(backend="kserve", endpoint={**AWARE, **ROUTE}),
+        "routing",
+        "routing: KServe has its own scheduler; use None",
+    ),
 ]
 
 
