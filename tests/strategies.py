@@ -100,7 +100,7 @@ def _sane(spec: Object) -> bool:
         ("weightsRef" in spec and {"source", "storage"} & set(spec))
         or {"httpRoute", "ingress"} <= set(endpoint)
         or (asleep and prefixes)
-        or (behind and (asleep or several or prefixes))
+        or (behind and (asleep or several or prefixes or {"httpRoute", "ingress"} & set(endpoint)))
     )
 
 

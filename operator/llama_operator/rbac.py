@@ -31,9 +31,8 @@ WATCHED: Final[tuple[Right, ...]] = (
     # The list of adapters that servers follow.
     ("", ("configmaps",), _OWN),
     ("", ("secrets",), ("get", "create")),
-    # A start that hangs is begun anew; changed labels are given to pods that run, and an image is
-    # brought to a node by a pod of it.
-    ("", ("pods",), _OWN),
+    # A start that hangs is begun anew; changed labels are given to pods that run.
+    ("", ("pods",), (*_READ, "patch", "delete")),
     # Why a server ended stands in its log.
     ("", ("pods/log",), ("get",)),
     # Why a pod does not start may stand in its events alone.

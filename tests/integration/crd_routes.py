@@ -61,6 +61,16 @@ RULES = [
         "routing: PrefixAware reads metrics of vLLM, which transformers does not have; use None, or "
         "spec.engine.type vllm",
     ),
+    *(
+        Refusal(
+            f"way-in-{name}-kserve",
+            deployment(backend="kserve", endpoint=way),
+            "spec.endpoint",
+            "spec.endpoint: KServe makes the way in from outside, under the same name; remove "
+            "httpRoute and ingress, or set spec.backend to native",
+        )
+        for name, way in (("route", ROUTE), ("ingress", INGRESS))
+    ),
     _refused(
         "aware-kserve",
         deployment(backend="kserve", endpoint={**AWARE, **ROUTE}),

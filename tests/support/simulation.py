@@ -256,7 +256,7 @@ class Simulation:
         """Jobs end well, claims are bound, servers become ready."""
         for obj in list(self.memory.objects.values()):
             ours = obj["metadata"].get("labels", {}).get("app.kubernetes.io/managed-by")
-            if ours and "status" not in obj and obj["kind"] in _PLAYED:
+            if ours and obj["kind"] in _PLAYED and _late(obj):
                 self.memory.put({**obj, "status": _PLAYED[obj["kind"]](obj)})
                 if obj["kind"] == "Job":
                     self.pods.append(_pod(obj))
@@ -329,6 +329,12 @@ _PLAYED = {
     "Deployment": _server,
     "LeaderWorkerSet": _server,
 }
+
+
+def _late(obj: Object) -> bool:
+    """Whether its status is not of it: it has none, or is of other replicas."""
+    told = obj.get("status", {})
+    return not told or told.get("replicas") != obj["spec"].get("replicas", told.get("replicas"))
 
 
 def _groups(obj: Object) -> list[Object]:

@@ -34,6 +34,14 @@ DEPLOYMENT: Final[tuple[Rule, ...]] = (
         ".endpoint.routing",
     ),
     Rule(
+        "spec",
+        "self.backend != 'kserve' || self.endpoint.routing == 'PrefixAware' "
+        "|| (!has(self.endpoint.httpRoute) && !has(self.endpoint.ingress))",
+        "spec.endpoint: KServe makes the way in from outside, under the same name; remove httpRoute and "
+        "ingress, or set spec.backend to native",
+        ".endpoint",
+    ),
+    Rule(
         "spec.endpoint.httpRoute",
         "has(self.parentRefs) && self.parentRefs.size() > 0",
         "spec.endpoint.httpRoute.parentRefs: name the Gateway that takes the route",

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from llama_operator.api import labels
 from llama_operator.api.template import INFERENCE, SERVER
 from llama_operator.api.v1alpha1 import AdapterSpec
 from llama_operator.catalog.catalog import Shape
@@ -19,7 +20,7 @@ from llama_operator.planner.plan import Plan
 from llama_operator.reconcile import adapter_fit, planning, reach
 from llama_operator.reconcile.actions import Action, CreateWeights
 from llama_operator.reconcile.copies import failed_for_good
-from llama_operator.reconcile.ownership import converge, delete
+from llama_operator.reconcile.ownership import converge, delete, jobs
 from llama_operator.reconcile.snapshot import DeploymentView, Object, Place
 from llama_operator.reconcile.source import ended
 from llama_operator.render import adapters as render
@@ -28,7 +29,7 @@ from llama_operator.render import adapting
 _PLACE = re.compile(r"^[a-z0-9][a-z0-9.-]*/[0-9a-f]{16}$")
 # Where the claim of the weights cannot be written by a second pod, that of the adapters must be.
 _WRITABLE = {"ReadOnlyMany": "ReadWriteMany", "ReadWriteOncePod": "ReadWriteOnce"}
-_KINDS = ("PersistentVolumeClaim", "ConfigMap", "Job")
+_KINDS = ("PersistentVolumeClaim", "ConfigMap")
 
 
 @dataclass(frozen=True)
@@ -224,20 +225,15 @@ def _done(view: DeploymentView, leaving: list[Object]) -> list[Action]:
     """Jobs whose copies are gone."""
     paths = {str(raw.get("status", {}).get("path", "")) for raw in leaving}
     kept = {render.removal_name(view.owner, path) for path in paths if path}
-    jobs = [
-        obj for (kind, name), obj in view.children.items() if kind == "Job" and name not in kept
-    ]
-    return [delete(job) for job in jobs]
+    made = jobs(view.children, labels.ADAPTER)
+    return [delete(job) for name, job in made.items() if name not in kept]
 
 
 def _gone(view: DeploymentView) -> list[Action]:
     """Servers have no room any more: volume, list and copies go as a whole."""
     name = adapting.name_of(view.owner.name)
-    owned = [
-        obj
-        for (kind, own), obj in view.children.items()
-        if kind == "Job" or (kind in _KINDS and own == name)
-    ]
+    kept = [view.children.get((kind, name)) for kind in _KINDS]
+    owned = [*jobs(view.children, labels.ADAPTER).values(), *filter(None, kept)]
     return [*(delete(raw) for raw in view.adapters.values()), *(delete(obj) for obj in owned)]
 
 

@@ -12,7 +12,7 @@ from llama_operator.reconcile.actions import Action, Apply, Delete
 
 Object = dict[str, Any]
 # Immutable: their names carry a hash of their inputs instead.
-_NEVER_UPDATED = ("Job", "ControllerRevision", "Pod")
+_NEVER_UPDATED = ("Job", "ControllerRevision")
 Known = Mapping[tuple[str, str], Object]  # (kind, name) -> cached object
 
 
@@ -30,6 +30,15 @@ def leaves(obj: Object) -> bool:
 def index(objects: Iterable[Object]) -> dict[tuple[str, str], Object]:
     """Cached children by kind and name."""
     return {(obj["kind"], obj["metadata"]["name"]): obj for obj in objects}
+
+
+def jobs(known: Known, component: str) -> dict[str, Object]:
+    """Cached Jobs of this component, by name."""
+    return {
+        name: job
+        for (kind, name), job in known.items()
+        if kind == "Job" and job["metadata"]["labels"].get(labels.COMPONENT) == component
+    }
 
 
 def converge(desired: Iterable[Object], known: Known) -> list[Action]:

@@ -1,4 +1,4 @@
-"""A pod that ends at once: it brings images to a node before a server there makes way for their sake.
+"""A Job that ends at once: it brings images to a node before a server there makes way for their sake.
 
 The kubelet pulls whatever a pod of the node asks for, so this needs no right on the node, and what it
 asks for besides is next to nothing: no GPU, no volume, no token.
@@ -33,11 +33,23 @@ def images(template: Object) -> set[str]:
     }
 
 
-def pod(owner: Owner, template: Object, node: str, wanted: Iterable[str]) -> Object:
-    """The pod for one node; another list of images is another pod."""
+def job(owner: Owner, template: Object, node: str, wanted: Iterable[str]) -> Object:
+    """The Job for one node; another list of images is another Job."""
     names = sorted(wanted)
     name = hashed_name(owner.name, "pull", {"node": node, "images": names})
+    meta = _metadata(owner, name)
     spec = {
+        "backoffLimit": 0,
+        "template": {
+            "metadata": {"labels": meta["labels"]},
+            "spec": _pod_spec(template, node, names),
+        },
+    }
+    return stamped({"apiVersion": "batch/v1", "kind": "Job", "metadata": meta, "spec": spec})
+
+
+def _pod_spec(template: Object, node: str, names: list[str]) -> Object:
+    return {
         **{key: template["spec"][key] for key in _SAME if key in template["spec"]},
         "affinity": {"nodeAffinity": _only(node)},
         "automountServiceAccountToken": False,
@@ -45,14 +57,6 @@ def pod(owner: Owner, template: Object, node: str, wanted: Iterable[str]) -> Obj
         "restartPolicy": "Never",
         "containers": [_container(number, image) for number, image in enumerate(names)],
     }
-    return stamped(
-        {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": _metadata(owner, name),
-            "spec": spec,
-        }
-    )
 
 
 def _metadata(owner: Owner, name: str) -> Object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +16,7 @@ from llama_operator.api import labels
 from llama_operator.reconcile import status
 from llama_operator.reconcile.actions import Apply, Delete
 from llama_operator.reconcile.decide import Decision, decide
-from llama_operator.reconcile.pulls import FAILING_SECONDS, LIMIT_SECONDS
+from llama_operator.reconcile.pulls import FAILING_SECONDS, LIMIT_SECONDS, NOBODY_SECONDS
 from llama_operator.reconcile.snapshot import DeploymentView
 from llama_operator.reconcile.strategy import PENDING_SECONDS
 
@@ -25,30 +26,36 @@ OTHER: Object = {"engine": {"image": NEW, "vllmVersion": "0.21.0"}}
 
 
 class World:
-    """Servers on full GPUs, and the pods that bring images to their nodes."""
+    """Servers on full GPUs, and the Jobs that bring images to their nodes, each with a pod."""
 
     def __init__(self, replicas: int = 2, **spec: Any) -> None:
         self.servers = Servers(replicas, replicas, **spec)
         for number, pod in enumerate(self.servers.pods):
             pod["spec"] = {"nodeName": f"n{number}"}
+        self.jobs: dict[str, Object] = {}
         self.pulls: list[Object] = []
         self.late = timedelta()
 
     def view(self) -> DeploymentView:
         env = world(nodes=self.servers.nodes, now=NOW + self.late)
         view = self.servers.view(world=env)
-        return DeploymentView(**{**vars(view), "pulls": tuple(self.pulls)})
+        jobs = {("Job", name): job for name, job in self.jobs.items()}
+        children = {**view.children, **jobs}
+        return replace(view, children=children, pulls=tuple(self.pulls))
 
     def step(self, **spec: Any) -> Decision:
         """A pass, whose writes arrive."""
         self.servers.spec |= spec
         decision = decide(self.view())
-        self.pulls += [made(each) for each in asked(decision)]
-        gone = {each.name for each in decision.actions if isinstance(each, Delete)}
-        self.pulls = [pod for pod in self.pulls if pod["metadata"]["name"] not in gone]
-        before = self.servers.pods
+        for job in asked(decision):
+            self.jobs[job["metadata"]["name"]] = made(job)
+            self.pulls.append(pod_of(job))
+        for each in decision.actions:
+            if isinstance(each, Delete):
+                self.jobs.pop(each.name, None)
         self.servers.roll(decision)
-        self.servers.pods = before
+        mine = [each for each in self.servers.children if each["kind"] != "Job"]
+        self.servers.children = mine
         return decision
 
     @property
@@ -58,19 +65,29 @@ class World:
         return str(min(kept, key=lambda each: int(each["revision"]))["metadata"]["name"])
 
     def all(self, phase: str, waits: str = "") -> None:
+        """How all pods of Jobs fare, and their Jobs."""
         for pod in self.pulls:
             boxes = [{"image": NEW, "state": {"waiting": {"reason": waits}}}] if waits else []
             pod["status"] = {"phase": phase, "containerStatuses": boxes}
+        for job in self.jobs.values():
+            over = [{"type": "Complete", "status": "True"}] if phase == "Succeeded" else []
+            job["status"] = {"conditions": over}
 
 
 def asked(decision: Decision) -> list[Object]:
     found = [each.obj for each in decision.actions if isinstance(each, Apply)]
-    return [obj for obj in found if obj["kind"] == "Pod"]
+    return [obj for obj in found if obj["kind"] == "Job"]
 
 
 def made(obj: Object) -> Object:
     meta = {**obj["metadata"], "uid": "x", "creationTimestamp": NOW.isoformat()}
-    return {**obj, "metadata": meta, "status": {"phase": "Pending"}}
+    return {**obj, "metadata": meta, "status": {}}
+
+
+def pod_of(job: Object) -> Object:
+    name, own = job["metadata"]["name"], job["spec"]["template"]["metadata"]["labels"]
+    meta = {"name": f"{name}-x", "labels": {**own, "batch.kubernetes.io/job-name": name}}
+    return {"metadata": meta, "status": {"phase": "Pending"}}
 
 
 def image(place: World) -> str:
@@ -86,10 +103,11 @@ def test_the_image_comes_to_each_node_before_a_server_stops() -> None:
     place = World()
     decision = place.step(**OTHER)
     assert image(place) != NEW
-    pods = asked(decision)
-    assert [_node(pod) for pod in pods] == ["n0", "n1"]
-    for pod in pods:
-        client.V1Pod.model_validate(pod)
+    jobs = asked(decision)
+    assert [_node(job["spec"]["template"]) for job in jobs] == ["n0", "n1"]
+    for job in jobs:
+        client.V1Job.model_validate(job)
+        pod = job["spec"]["template"]
         assert podsecurity.findings(pod["spec"]) == []
         assert [box["image"] for box in pod["spec"]["containers"]] == [NEW]
         assert labels.DEPLOYMENT not in pod["metadata"]["labels"], (
@@ -111,7 +129,7 @@ def test_the_image_comes_to_each_node_before_a_server_stops() -> None:
     place.step()
     assert image(place) == NEW
     place.step()
-    assert place.pulls == []
+    assert place.jobs == {}
 
 
 def _node(pod: Object) -> str:
@@ -178,7 +196,7 @@ def test_an_image_that_cannot_be_pulled_is_given_up_and_no_server_was_touched() 
     found = conditions(place, decision)["Progressing"]
     assert (found["status"], found["reason"]) == ("False", "RevisionRejected")
     assert NEW in found["message"] and "ImagePullFailed" in found["message"]
-    assert (image(place), place.pulls) == (before, [])
+    assert (image(place), place.jobs) == (before, {})
     # And so it stays, until the spec changes.
     again = place.step()
     assert (asked(again), image(place)) == ([], before)
@@ -196,7 +214,7 @@ def test_without_a_way_back_servers_wait_and_say_why() -> None:
     place.late = timedelta(seconds=FAILING_SECONDS)
     decision = place.step()
     assert image(place) != NEW
-    assert len(place.pulls) == 2
+    assert len(place.jobs) == 2
     assert conditions(place, decision)["Degraded"]["reason"] == "ImagePullFailed"
 
 
@@ -226,12 +244,24 @@ def test_what_does_not_come_holds_nothing_up_for_ever(pending: Object, late: flo
 def test_a_refused_pod_holds_nothing_up() -> None:
     place = World()
     name = asked(place.step(**OTHER))[0]["metadata"]["name"]
-    place.pulls = []
-    message = f'pods "{name}" is forbidden: exceeded quota: pods'
+    place.jobs = {}
+    message = f'jobs.batch "{name}" is forbidden: exceeded quota: pods'
     place.servers.status = {
         "conditions": [{"type": "Degraded", "status": "True", "reason": "QuotaExceeded",
                         "message": message, "lastTransitionTime": "2026-01-01T12:00:00Z"}]
     }  # fmt: skip
+    place.step()
+    assert image(place) == NEW
+
+
+def test_a_job_that_is_given_no_pod_holds_nothing_up() -> None:
+    place = World()
+    place.step(**OTHER)
+    place.pulls = []
+    place.late = timedelta(seconds=NOBODY_SECONDS - 1)
+    place.step()
+    assert image(place) != NEW
+    place.late = timedelta(seconds=NOBODY_SECONDS)
     place.step()
     assert image(place) == NEW
 
@@ -241,4 +271,4 @@ def test_a_spec_that_goes_back_needs_no_image() -> None:
     place.step(**OTHER)
     place.servers.spec.pop("engine")
     place.step()
-    assert place.pulls == []
+    assert place.jobs == {}
