@@ -60,17 +60,19 @@ def serve(
     env: Mapping[str, str] | None = None,
     log: Path | None = None,
     ready_within: float = 180.0,
+    program: Sequence[str] = ("vllm", "serve"),
 ) -> Iterator[Server]:
     """Serve the model in directory `model` as `name` until the block ends.
 
     `args` and `env` come after, and so override, what this helper sets; `log` stays, a log of
-    its own goes with the server. Raises ServerError unless /health answers in `ready_within` s.
+    its own goes with the server. `program` is the command of a container.
+    Raises ServerError unless /health answers in `ready_within` s.
     """
     # Short, since ZeroMQ's socket files lie here and their paths may have 107 characters.
     scratch = Path(tempfile.mkdtemp(prefix="vllm-", dir="/tmp"))
     port, key = _free_port(), secrets.token_hex(16)
     log = log or scratch / "log"
-    command = [*_command(model, name, port, tensor_parallel), *args]
+    command = [*_program(program), *_arguments(model, name, port, tensor_parallel), *args]
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
@@ -89,10 +91,14 @@ def serve(
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _command(model: Path, name: str, port: int, tensor_parallel: int) -> list[str]:
+def _program(words: Sequence[str]) -> list[str]:
+    """A command of an image, with the program of this machine's environment."""
+    program, *others = words
+    return [str(install() / "bin" / program), *others]
+
+
+def _arguments(model: Path, name: str, port: int, tensor_parallel: int) -> list[str]:
     return [
-        str(install() / "bin/vllm"),
-        "serve",
         str(model),
         f"--served-model-name={name}",
         "--host=127.0.0.1",

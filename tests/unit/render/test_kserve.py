@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import pytest
 from tests.support.builders import serving
@@ -46,15 +48,38 @@ def engine(template: Object) -> Object:
     return dict(found)
 
 
-def test_the_pod_is_that_of_a_native_server_but_for_the_containers_name_and_limits() -> None:
+DIFFERENT: Object = {"name": "", "resources": {}, "command": [], "env": []}
+
+
+def test_the_pod_is_that_of_a_native_server_but_for_name_start_and_limits() -> None:
     native = revision.template(serving())
     ours = revision.template(serving(backend="kserve"))
     assert (kind_of(native), kind_of(ours)) == ("Deployment", INFERENCE)
     box, plain = engine(ours), engine(native)
     assert box["name"] == "kserve-container"
-    assert {**box, "name": "", "resources": {}} == {**plain, "name": "", "resources": {}}
+    assert {**box, **DIFFERENT} == {**plain, **DIFFERENT}
     assert box["resources"]["requests"] == plain["resources"]["requests"]
     assert {**ours["spec"], "containers": []} == {**native["spec"], "containers": []}
+
+
+@pytest.mark.parametrize("kind", ["vllm", "transformers"])
+def test_the_guard_is_found_without_the_variable_that_kserve_refuses(kind: str) -> None:
+    spec: Object = {"engine": {"type": kind}}
+    plain = engine(revision.template(serving(**spec)))
+    box = engine(revision.template(serving(backend="kserve", **spec)))
+    variables = {each["name"]: each for each in plain["env"]}
+    path = variables.pop("PYTHONPATH")["value"]
+    assert [each["name"] for each in box["env"]] == list(variables)
+    python, flag, code, *words = box["command"]
+    assert (python, flag, words) == ("python3", "-c", ["serve"] if kind == "vllm" else [])
+    called: list[str] = []
+    world: Object = {"sys": SimpleNamespace(path=["site"], argv=["-c", "told"], exit=called.append)}
+    module = SimpleNamespace(main=lambda *given: " ".join(("ran", *given)))
+    lines = code.replace("import sys\n", "").splitlines()
+    with mock.patch("builtins.__import__", lambda *_: module):
+        exec("\n".join(lines), world)  # noqa: S102 - it is our own
+    assert world["sys"].path == [*path.split(":"), "site"]
+    assert called == (["ran"] if kind == "vllm" else [])
 
 
 def test_kserve_sets_no_limit_that_a_server_could_reach() -> None:
