@@ -40,6 +40,7 @@ async def _life(directory: Path) -> None:
         await stage.api.create(resources.DEPLOYMENTS, raw)
         await _missing(seen)
         await asyncio.to_thread(kserve.define, stage.cluster)
+        await asyncio.to_thread(kserve.refuse_variables, stage.cluster)
         await _waits_for_kserve(seen)
         async with StandIn.running(stage.api, NAMESPACE) as kserves:
             for step in (_serves, _scales, _flags_change, _canary, _edited):

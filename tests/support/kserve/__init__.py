@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from tests.support.cluster import Cluster, ClusterError
 from tests.support.stack import wait_for
 
+Object = dict[str, Any]
+POLICY = "variables-that-kserve-refuses"
 NAME = "inferenceservices.serving.kserve.io"
 MODULE, VERSION = "github.com/kserve/kserve", "v0.20.0"
 # Of the module's content, as Go's checksum database has it.
@@ -39,6 +42,58 @@ def define(cluster: Cluster) -> None:
     crd = source() / "config/crd/full/serving.kserve.io_inferenceservices.yaml"
     cluster.kubectl("apply", "--server-side", "-f", str(crd))
     wait_for(lambda: _served(cluster), 60, f"{NAME} to be served")
+
+
+def refuse_variables(cluster: Cluster) -> None:
+    """What KServe's webhook does since 0.19 (pkg/validation/env_policy.go), by a policy."""
+    items = [_policy(), _binding()]
+    made = {"apiVersion": "v1", "kind": "List", "items": items}
+    cluster.kubectl("apply", "--server-side", "-f", "-", input=json.dumps(made))
+    wait_for(lambda: _refuses(cluster), 60, "PYTHONPATH to be refused")
+
+
+def _policy() -> Object:
+    free = "!has(c.env) || c.env.all(e, e.name != 'PYTHONPATH')"
+    rule = {
+        "apiGroups": ["serving.kserve.io"],
+        "apiVersions": ["v1beta1"],
+        "operations": ["CREATE", "UPDATE"],
+        "resources": ["inferenceservices"],
+    }
+    check = {
+        "expression": f"object.spec.predictor.containers.all(c, {free})",
+        "message": "setting PYTHONPATH is not allowed for security reasons",
+    }
+    return {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicy",
+        "metadata": {"name": POLICY},
+        "spec": {"matchConstraints": {"resourceRules": [rule]}, "validations": [check]},
+    }
+
+
+def _binding() -> Object:
+    return {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": {"name": POLICY},
+        "spec": {"policyName": POLICY, "validationActions": ["Deny"]},
+    }
+
+
+def _refuses(cluster: Cluster) -> bool:
+    box = {"name": "a", "image": "a", "env": [{"name": "PYTHONPATH", "value": "a"}]}
+    tried = {
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
+        "metadata": {"name": "tried", "namespace": "default"},
+        "spec": {"predictor": {"containers": [box]}},
+    }
+    try:
+        cluster.kubectl("create", "--dry-run=server", "-f", "-", input=json.dumps(tried))
+    except ClusterError as refused:
+        return "not allowed" in str(refused)
+    return False
 
 
 def _served(cluster: Cluster) -> bool:
