@@ -17,7 +17,7 @@ from tests.support.simulation import STAMP, Simulation
 
 from llama_operator.reconcile import decide, status
 from llama_operator.reconcile.actions import Action, Apply, CreateKey
-from llama_operator.reconcile.reconciler import Outcome, carried_out, with_server
+from llama_operator.reconcile.reconciler import Outcome, carried_out, with_made
 
 Object = dict[str, Any]
 ROUNDS = 6
@@ -45,7 +45,7 @@ def passed(simulation: Simulation) -> Pass:
     decision = decide.decide(view)
     memory: Any = simulation.memory
     outcome = asyncio.run(carried_out(memory, view.owner, decision.actions))
-    wanted = status.build(with_server(view, outcome.made), decision, outcome.failure, STAMP)
+    wanted = status.build(with_made(view, outcome.made), decision, outcome.failure, STAMP)
     raw = simulation.memory.objects[("LlamaDeployment", simulation.name)]
     simulation.memory.put({**raw, "status": wanted})
     return Pass(decision.actions, outcome, wanted, decision.requeue_after)

@@ -15,7 +15,6 @@ from llama_operator.reconcile import (
     decide,
     decide_weights,
     resources,
-    sets,
     status,
     status_weights,
     usage,
@@ -164,7 +163,7 @@ class DeploymentReconciler:
             return Result()
         decision = decide.decide(view)
         outcome = await carried_out(self._api, view.owner, decision.actions, self._caches.own)
-        seen = with_server(view, outcome.made)
+        seen = with_made(view, outcome.made)
         wanted = status.build(seen, decision, outcome.failure, self._now())
         await self._status.write(raw, wanted)
         return outcome.result(decision.requeue_after)
@@ -254,11 +253,10 @@ async def carried_out(
         return Outcome(error=error, made=applier.made)
 
 
-def with_server(view: DeploymentView, made: list[Object]) -> DeploymentView:
-    """The snapshot with the Deployment as it was just written: the status need not wait for the
-    cache to tell of it, and is written once instead of twice."""
-    server = index(obj for obj in made if obj["kind"] in sets.KINDS)
-    return replace(view, children={**view.children, **server}) if server else view
+def with_made(view: DeploymentView, made: list[Object]) -> DeploymentView:
+    """The snapshot with children as they were just written: the status need not wait for the
+    cache to tell of them, and is written once instead of twice."""
+    return replace(view, children={**view.children, **index(made)}) if made else view
 
 
 def stamp(clock: Clock) -> str:
