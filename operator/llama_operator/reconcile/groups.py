@@ -10,6 +10,7 @@ from llama_operator.diagnose.pods import Cause, ended
 from llama_operator.diagnose.template import of_template
 from llama_operator.reconcile import resources, sets
 from llama_operator.reconcile.holders import answers
+from llama_operator.reconcile.lacking import lacking
 from llama_operator.reconcile.ownership import leaves
 from llama_operator.reconcile.rollout import Course
 from llama_operator.reconcile.snapshot import DeploymentView, Object
@@ -39,18 +40,8 @@ def problem(view: DeploymentView, course: Course) -> tuple[str, str] | None:
 
 
 def _missing(view: DeploymentView) -> str:
-    served, wanted = view.world.lws, resources.GROUPS
-    if served is None:
-        why = "LeaderWorkerSet is not installed; install it"
-    elif wanted.version not in served:
-        versions = ", ".join(served) or "no version"
-        why = (
-            f"the LeaderWorkerSet that is installed serves {versions} and not {wanted.version}; "
-            "install this one"
-        )
-    else:
-        return ""
-    return f"The plan is for several nodes, and {why}: {INSTALL}"
+    why = lacking(view.world.lws, resources.GROUPS, INSTALL)
+    return f"The plan is for several nodes, and {why}" if why else ""
 
 
 def told(view: DeploymentView, server: Object | None, cause: Cause | None) -> Cause | None:

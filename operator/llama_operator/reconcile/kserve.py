@@ -5,6 +5,7 @@ from __future__ import annotations
 from llama_operator.api.conditions import find
 from llama_operator.api.template import INFERENCE, is_group, kind_of
 from llama_operator.reconcile import resources
+from llama_operator.reconcile.lacking import lacking
 from llama_operator.reconcile.rollout import Course
 from llama_operator.reconcile.snapshot import DeploymentView, Object
 
@@ -41,18 +42,8 @@ def _asks_for_groups(view: DeploymentView, course: Course) -> bool:
 
 
 def _missing(view: DeploymentView) -> str:
-    served, wanted = view.world.kserve, resources.INFERENCES
-    if served is None:
-        why = "KServe is not installed; install it"
-    elif wanted.version not in served:
-        versions = ", ".join(served) or "no version"
-        why = (
-            f"the KServe that is installed serves {versions} of InferenceService and not "
-            f"{wanted.version}; install this one"
-        )
-    else:
-        return ""
-    return f"spec.backend is kserve, and {why}: {INSTALL}"
+    why = lacking(view.world.kserve, resources.INFERENCES, INSTALL, "KServe")
+    return f"spec.backend is kserve, and {why}" if why else ""
 
 
 # -- what KServe says -----------------------------------------------------------------------------

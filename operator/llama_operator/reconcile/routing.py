@@ -12,6 +12,7 @@ from llama_operator.api import labels
 from llama_operator.api.conditions import find
 from llama_operator.reconcile import listeners, resources
 from llama_operator.reconcile.actions import Action
+from llama_operator.reconcile.lacking import lacking, serves
 from llama_operator.reconcile.listeners import Address
 from llama_operator.reconcile.ownership import delete
 from llama_operator.reconcile.snapshot import DeploymentView, Object
@@ -33,14 +34,10 @@ _LOOK_SECONDS = 5.0
 def served(view: DeploymentView) -> Served:
     """Which of the kinds that the spec asks for can be made."""
     endpoint, world = view.spec.endpoint, view.world
-    if endpoint.http_route is None or not _serves(world.routes, resources.ROUTES):
+    if endpoint.http_route is None or not serves(world.routes, resources.ROUTES):
         return Served()
-    pool = endpoint.routing == "PrefixAware" and _serves(world.pools, resources.POOLS)
+    pool = endpoint.routing == "PrefixAware" and serves(world.pools, resources.POOLS)
     return Served(route=True, pool=pool)
-
-
-def _serves(versions: tuple[str, ...] | None, wanted: Resource) -> bool:
-    return wanted.version in (versions or ())
 
 
 def problem(view: DeploymentView) -> tuple[str, str] | None:
@@ -62,15 +59,8 @@ def again(view: DeploymentView) -> float | None:
 
 
 def _missing(versions: tuple[str, ...] | None, wanted: Resource, field: str, install: str) -> str:
-    if _serves(versions, wanted):
-        return ""
-    if versions is None:
-        return f"{field}: {wanted.kind} of Gateway API is not installed; install it: {install}"
-    there = ", ".join(versions) or "no version"
-    return (
-        f"{field}: the {wanted.kind} that is installed serves {there} and not {wanted.version}; "
-        f"install this one: {install}"
-    )
+    why = lacking(versions, wanted, install, f"{wanted.kind} of Gateway API")
+    return f"{field}: {why}" if why else ""
 
 
 def _no_gateway(view: DeploymentView) -> str:

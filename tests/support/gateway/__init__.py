@@ -6,18 +6,14 @@ cached by version, as Go does it, and must have the digest that is written here.
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 
 import yaml
 
+from tests.support import gomodule
 from tests.support.cluster import Cluster, ClusterError
-from tests.support.cluster.paths import GO_MODULE
 from tests.support.stack import wait_for
 
 ROUTES, GATEWAYS = "httproutes.gateway.networking.k8s.io", "gateways.gateway.networking.k8s.io"
@@ -38,24 +34,7 @@ _FILES = {
 def definition(name: str) -> Path:
     """The file of a CustomResourceDefinition, as its project releases it."""
     module, digest, path = _FILES[name]
-    return _module(module, digest) / path
-
-
-@cache
-def _module(module: str, digest: str) -> Path:
-    done = subprocess.run(
-        ["go", "mod", "download", "-json", module],
-        cwd=GO_MODULE,
-        env={**os.environ, "GOFLAGS": "-mod=readonly"},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=300,
-    )
-    found = json.loads(done.stdout)
-    if found["Sum"] != digest:
-        raise ValueError(f"{module} has the digest {found['Sum']} and not {digest}")
-    return Path(found["Dir"])
+    return gomodule.directory(module, digest) / path
 
 
 def define(cluster: Cluster, *names: str) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
+from tests.support import gomodule
 from tests.support.cluster import Cluster, ClusterError
 from tests.support.stack import wait_for
 
@@ -19,22 +19,8 @@ SUM = "h1:Bs7HxmGV4KFqqptDcWseKv+mwD4YOYHJWcuVgPG2Gug="
 
 
 def source() -> Path:
-    """Where the module lies in Go's own cache; it is brought if it is not there.
-
-    Raises ClusterError for a content that is not the pinned one.
-    """
-    done = subprocess.run(
-        ["go", "mod", "download", "-json", f"{MODULE}@{VERSION}"],
-        cwd="/",
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=300,
-    )
-    found = json.loads(done.stdout)
-    if found["Sum"] != SUM:
-        raise ClusterError(f"{MODULE} {VERSION} has the content {found['Sum']}", f"Expected {SUM}")
-    return Path(found["Dir"])
+    """Where the module lies."""
+    return gomodule.directory(f"{MODULE}@{VERSION}", SUM)
 
 
 def define(cluster: Cluster) -> None:

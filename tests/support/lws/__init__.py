@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from tests.support import gomodule
 from tests.support.cluster import Cluster, ClusterError, build, tools
 from tests.support.cluster.paths import LWS_MODULE
 from tests.support.cluster.pki import Authority
@@ -33,17 +32,7 @@ MANAGER = "lws-manager"
 
 def source() -> Path:
     """Where the module lies; it is brought by the build, or by this."""
-    command = ["go", "mod", "download", "-json", tools.LWS]
-    done = subprocess.run(
-        command,
-        cwd=LWS_MODULE,
-        env={**os.environ, "GOFLAGS": "-mod=readonly"},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=300,
-    )
-    return Path(json.loads(done.stdout)["Dir"])
+    return gomodule.directory(tools.LWS, within=LWS_MODULE)
 
 
 def define(cluster: Cluster) -> None:

@@ -118,7 +118,7 @@ def test_a_changed_flag_rolls_and_becomes_the_last_good_revision() -> None:
     ("served", "words"),
     [
         (None, "is not installed"),
-        (("v1alpha1",), "serves v1alpha1 of InferenceService and not v1beta1"),
+        (("v1alpha1",), "serves v1alpha1 and not v1beta1"),
         ((), "serves no version"),
     ],
 )
