@@ -22,6 +22,7 @@ OPEN = {
 }
 # A kubelet looks at once at a pod that was touched; this is far below its own minute.
 SOON = 20.0
+TRIES = 3
 
 
 def status(port: int, method: str, path: str, key: str = "") -> int:
@@ -31,6 +32,15 @@ def status(port: int, method: str, path: str, key: str = "") -> int:
     body = None if method in ("GET", "HEAD") else b"{}"
     url = f"http://127.0.0.1:{port}{path}"
     request = urllib.request.Request(url, body, headers, method=method)
+    for _ in range(TRIES - 1):
+        try:
+            return _answered(request)
+        except ConnectionError:
+            continue  # by the port-forward, which carries each of eighty connections by itself
+    return _answered(request)
+
+
+def _answered(request: urllib.request.Request) -> int:
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
             return int(answer.status)
