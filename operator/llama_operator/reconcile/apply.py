@@ -187,8 +187,8 @@ class Applier:
             return  # gone; a conflict is of another than the one that was looked at: look again
 
     async def _label(self, action: Label) -> None:
-        told = {labels.LABELLED: action.keys}
-        meta = {"uid": action.uid, "labels": dict(action.labels), "annotations": told}
+        note = {labels.LABELLED: action.keys}
+        meta = {"uid": action.uid, "labels": dict(action.labels), "annotations": note}
         try:
             await self._api.patch(
                 resources.PODS, action.namespace, action.name, {"metadata": meta},

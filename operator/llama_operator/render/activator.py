@@ -13,7 +13,7 @@ from llama_operator.api.quantity import parse_duration
 from llama_operator.api.v1alpha1 import DEPLOYMENT_PLURAL, GROUP
 from llama_operator.render import access, flags, peers, probes, secret
 from llama_operator.render.inputs import Object, Serving
-from llama_operator.render.meta import child_labels, metadata, selector, unscraped
+from llama_operator.render.meta import metadata, selector, unscraped, unwatched_labels
 from llama_operator.render.pod import PRESTOP_SECONDS, container_security, pod_security
 
 PORT, ADMIN_PORT = 8790, 8791
@@ -119,10 +119,7 @@ def _deployment(serving: Serving, meta: Object, template: Object) -> Object:
 
 
 def _pod_labels(serving: Serving) -> dict[str, str]:
-    """Not those of a server's: what is managed by the operator is watched and judged as one."""
-    every = child_labels(serving.owner, labels.ACTIVATOR)
-    del every[labels.MANAGED_BY]
-    return {**every, **unscraped(serving.spec)}
+    return {**unwatched_labels(serving.owner, labels.ACTIVATOR), **unscraped(serving.spec)}
 
 
 def _pod(serving: Serving, template: Object) -> Object:

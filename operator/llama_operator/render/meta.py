@@ -38,6 +38,13 @@ def child_labels(owner: Owner, component: str) -> dict[str, str]:
     }
 
 
+def unwatched_labels(owner: Owner, component: str) -> dict[str, str]:
+    """Those of a pod beside servers: what is managed by the operator is watched and judged as one."""
+    every = child_labels(owner, component)
+    del every[labels.MANAGED_BY]
+    return every
+
+
 def unscraped(spec: LlamaDeploymentSpec) -> dict[str, str]:
     """The label of pods that no PodMonitor of the chart may scrape; none where they may."""
     return {} if spec.observability.pod_monitor else {labels.SCRAPED: "false"}

@@ -12,7 +12,7 @@ import json
 from llama_operator.api import labels
 from llama_operator.render import access, peers
 from llama_operator.render.inputs import Object, Serving
-from llama_operator.render.meta import child_labels, metadata, selector
+from llama_operator.render.meta import metadata, selector, unwatched_labels
 from llama_operator.render.pod import container_security, pod_security
 
 PORT, HEALTH_PORT, METRICS_PORT = 9002, 9003, 9090
@@ -98,10 +98,7 @@ def _deployment(serving: Serving, meta: Object) -> Object:
 
 
 def _pod_labels(serving: Serving) -> dict[str, str]:
-    """Not those of a server's: what is managed by the operator is watched and judged as one."""
-    every = child_labels(serving.owner, labels.PICKER)
-    del every[labels.MANAGED_BY]
-    return {**every, labels.SCRAPED: "false"}
+    return {**unwatched_labels(serving.owner, labels.PICKER), labels.SCRAPED: "false"}
 
 
 def _pod(serving: Serving) -> Object:

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import yaml
 
-from tests.support import gomodule
-from tests.support.cluster import Cluster, ClusterError
-from tests.support.stack import wait_for
+from tests.support import definitions, gomodule
+from tests.support.cluster import Cluster
 
 ROUTES, GATEWAYS = "httproutes.gateway.networking.k8s.io", "gateways.gateway.networking.k8s.io"
 POOLS = "inferencepools.inference.networking.k8s.io"
@@ -40,18 +39,7 @@ def definition(name: str) -> Path:
 def define(cluster: Cluster, *names: str) -> None:
     """Install definitions, and wait until they are served."""
     for name in names:
-        cluster.kubectl("apply", "--server-side", "-f", str(definition(name)))
-    for name in names:
-        # A wait of kubectl's ends at once while the definition has no conditions yet.
-        wait_for(lambda name=name: _served(cluster, name), 60, f"{name} to be served")  # type: ignore[misc]
-
-
-def _served(cluster: Cluster, name: str) -> bool:
-    try:
-        cluster.kubectl("get", name, "-A")
-    except ClusterError:
-        return False
-    return True
+        definitions.define(cluster, definition(name), name)
 
 
 def remove(cluster: Cluster, *names: str) -> None:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.support import gomodule
+from tests.support import definitions, gomodule
 from tests.support.cluster import Cluster, ClusterError
 from tests.support.stack import wait_for
 
@@ -26,8 +26,7 @@ def source() -> Path:
 def define(cluster: Cluster) -> None:
     """Install the definition alone."""
     crd = source() / "config/crd/full/serving.kserve.io_inferenceservices.yaml"
-    cluster.kubectl("apply", "--server-side", "-f", str(crd))
-    wait_for(lambda: _served(cluster), 60, f"{NAME} to be served")
+    definitions.define(cluster, crd, NAME)
 
 
 def refuse_variables(cluster: Cluster) -> None:
@@ -80,11 +79,3 @@ def _refuses(cluster: Cluster) -> bool:
     except ClusterError as refused:
         return "not allowed" in str(refused)
     return False
-
-
-def _served(cluster: Cluster) -> bool:
-    try:
-        cluster.kubectl("get", NAME, "-A")
-    except ClusterError:
-        return False
-    return True

@@ -16,8 +16,8 @@ from typing import Any
 
 import yaml
 
-from tests.support import gomodule
-from tests.support.cluster import Cluster, ClusterError, build, tools
+from tests.support import definitions, gomodule
+from tests.support.cluster import Cluster, build, tools
 from tests.support.cluster.paths import LWS_MODULE
 from tests.support.cluster.pki import Authority
 from tests.support.cluster.ports import held
@@ -38,17 +38,7 @@ def source() -> Path:
 def define(cluster: Cluster) -> None:
     """Install the definition alone."""
     crd = source() / "config/crd/bases/leaderworkerset.x-k8s.io_leaderworkersets.yaml"
-    cluster.kubectl("apply", "--server-side", "-f", str(crd))
-    # A wait of kubectl's ends at once while the definition has no conditions yet.
-    wait_for(lambda: _served(cluster), 60, f"{NAME} to be served")
-
-
-def _served(cluster: Cluster) -> bool:
-    try:
-        cluster.kubectl("get", NAME, "-A")
-    except ClusterError:
-        return False
-    return True
+    definitions.define(cluster, crd, NAME)
 
 
 def install(cluster: Cluster, directory: Path) -> None:
