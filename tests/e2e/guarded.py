@@ -22,7 +22,6 @@ OPEN = {
 }
 # A kubelet looks at once at a pod that was touched; this is far below its own minute.
 SOON = 20.0
-TRIES = 3
 
 
 def status(port: int, method: str, path: str, key: str = "") -> int:
@@ -32,20 +31,19 @@ def status(port: int, method: str, path: str, key: str = "") -> int:
     body = None if method in ("GET", "HEAD") else b"{}"
     url = f"http://127.0.0.1:{port}{path}"
     request = urllib.request.Request(url, body, headers, method=method)
-    for _ in range(TRIES - 1):
-        try:
-            return _answered(request)
-        except ConnectionError:
-            continue  # by the port-forward, which carries each of eighty connections by itself
-    return _answered(request)
+    # A port-forward that lost one of eighty connections ends, and is started again.
+    what = f"an answer to {method} {path}"
+    return int(wait_for(lambda: _answered(request), SOON, what, every=0.5))
 
 
-def _answered(request: urllib.request.Request) -> int:
+def _answered(request: urllib.request.Request) -> int | None:
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code
+    except (ConnectionError, urllib.error.URLError):
+        return None
 
 
 def closed_but_for_health_metrics_and_version(port: int) -> None:

@@ -84,12 +84,14 @@ def scope(
     return {**kind, "path": path, "headers": raw, **more}
 
 
-async def ask(app: App, request: Message) -> list[Message]:
-    """All messages of the answer."""
+async def ask(app: App, request: Message, body: Iterable[bytes] = ()) -> list[Message]:
+    """All messages of the answer, to a body that comes in parts; what is not read stays in it."""
     answer: list[Message] = []
+    parts = iter(body)
 
     async def receive() -> Message:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        part = next(parts, None)
+        return {"type": "http.request", "body": part or b"", "more_body": part is not None}
 
     async def send(message: Message) -> None:
         answer.append(message)

@@ -6,6 +6,8 @@ they are named here. LLAMA_GUARD_KEYS is where a Secret is mounted, each entry a
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
 import json
 import logging
@@ -56,6 +58,8 @@ REFUSALS = {
 # A key that was rotated out counts until the time in its entry's name.
 ROTATED = re.compile(r"(.+)\.old-until-(\d{8}T\d{6}Z)")
 CHECK_SECONDS = 1.0
+# Where a body lies unread, the system resets the connection, and the refusal may never be read.
+UNREAD_BYTES, UNREAD_SECONDS = 1 << 20, 2.0
 TAIL_CHUNKS, TAIL_BYTES = 4, 8192
 TOLD = {
     "prompt": re.compile(rb'"(?:prompt|input)_tokens":\s*(\d+)'),
@@ -165,6 +169,7 @@ class Guard:
         name, reason = self._judge(scope)
         if reason:
             REFUSED.labels(reason).inc()
+            await _read_off(scope, receive)
             return await _refuse(scope, send, reason)
         if name is None:
             return await self._app(scope, receive, send)
@@ -240,6 +245,21 @@ def _count_tokens(name: str, tail: deque[bytes]) -> None:
     for kind, pattern in TOLD.items() if at >= 0 else ():
         if found := pattern.search(text, at):
             TOKENS.labels(name, kind).inc(int(found[1]))
+
+
+async def _read_off(scope: Scope, receive: Receive) -> None:
+    # Who asks before sending a body is told no before it is sent.
+    if scope["type"] == "http" and not any(name == b"expect" for name, _ in scope["headers"]):
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(_read(receive, UNREAD_BYTES), UNREAD_SECONDS)
+
+
+async def _read(receive: Receive, most: int) -> None:
+    while most > 0:
+        message = await receive()
+        if not message.get("more_body"):
+            return
+        most -= len(message.get("body", b""))
 
 
 async def _refuse(scope: Scope, send: Send, reason: str) -> None:

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import os
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,20 +37,38 @@ def forwarded(
         target,
         f"{local}:{port}",
     ]
-    child = subprocess.Popen(
-        argv,
-        env={**os.environ, "KUBECONFIG": str(kubeconfig)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
+    with _kept_up(argv, {**os.environ, "KUBECONFIG": str(kubeconfig)}):
         wait_for(
             lambda: answers(f"http://127.0.0.1:{local}/health"), 30, f"port-forward to {target}"
         )
         yield local
+
+
+@contextlib.contextmanager
+def _kept_up(argv: list[str], env: dict[str, str]) -> Iterator[None]:
+    """A program that is started again when it ends: kubectl does with any connection that breaks."""
+    ending, running = threading.Event(), _started(argv, env)
+
+    def watch() -> None:
+        nonlocal running
+        while not ending.wait(0.1):
+            if running.poll() is not None:
+                running = _started(argv, env)
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        yield
     finally:
-        child.terminate()
-        child.wait(10)
+        ending.set()
+        watching.join()
+        running.terminate()
+        running.wait(10)
+
+
+def _started(argv: list[str], env: dict[str, str]) -> subprocess.Popen[bytes]:
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen(argv, env=env, stdout=quiet, stderr=quiet)
 
 
 def api_key(secret: dict[str, Any], entry: str = "default") -> str:

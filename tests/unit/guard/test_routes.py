@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import json
 import re
 import sys
@@ -213,3 +214,32 @@ def test_the_file_stands_alone_and_is_small() -> None:
     assert FILE.read_text() == guard.SOURCE
     # It is in the template of each pod; all annotations of an object may take 256 KiB.
     assert len(guard.SOURCE) < 12_000
+
+
+async def test_a_refusal_follows_the_whole_body_if_that_is_not_large(guarded: Any) -> None:
+    parts = iter([b"a" * 1000] * 100)
+    await ask(guarded, scope("POST", "/v1/completions"), parts)
+    assert list(parts) == [], "a body that lies unread resets the connection"
+    parts = iter([b"a" * (1 << 18)] * 100)
+    await ask(guarded, scope("POST", "/v1/completions"), parts)
+    assert len(list(parts)) == 96, "a megabyte is enough"
+
+
+async def test_who_asks_before_sending_is_refused_at_once(guarded: Any) -> None:
+    parts = iter([b"a"])
+    asks = ("expect", "100-continue")
+    assert (await ask(guarded, scope("POST", "/v1/completions", [asks]), parts))[0]["status"] == 401
+    assert list(parts) == [b"a"]
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for_long(
+    guarded: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(llama_guard, "UNREAD_SECONDS", 0.01)
+    answer: list[dict[str, Any]] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        answer.append(message)
+
+    await guarded(scope("POST", "/v1/completions"), asyncio.Event().wait, send)
+    assert answer[0]["status"] == 401
