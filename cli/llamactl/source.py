@@ -12,7 +12,8 @@ from llama_operator.api.errors import PlanRefused
 from llamactl.errors import BadValueError
 
 if TYPE_CHECKING:
-    from llama_operator.catalog.shape import Shape
+    from llama_operator.catalog.reading import shape_from_config
+from llama_operator.catalog.shape import Shape
 
 _LARGEST_CONFIG = 4 << 20
 
@@ -60,11 +61,10 @@ def find(text: str, revision: str | None = None) -> Source:
 
 
 def _of_hub(repo: str, revision: str, model: str) -> Source:
-    from llama_operator.catalog.shape import Shape
     from llamactl import hub, tensors
 
     found = hub.look(repo, revision)
-    shape = Shape.from_config(_parsed(found.config, f"{repo}: config.json"))
+    shape = shape_from_config(_parsed(found.config, f"{repo}: config.json"))
     tensors.check(shape, found.tensors)
     size = sum(each.bytes for each in found.tensors.values())
     said = f"{repo}@{revision} is commit {found.commit}"
@@ -72,10 +72,9 @@ def _of_hub(repo: str, revision: str, model: str) -> Source:
 
 
 def _of_path(path: Path) -> Source:
-    from llama_operator.catalog.shape import Shape
 
     config = path / "config.json" if path.is_dir() else path
-    shape = Shape.from_config(_parsed(_read(config), str(config)))
+    shape = shape_from_config(_parsed(_read(config), str(config)))
     if not path.is_dir():
         return Source(config.parent.resolve().name, shape, 0, local=True)
     from llamactl import tensors

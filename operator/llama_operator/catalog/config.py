@@ -11,8 +11,8 @@ from typing import Any, Final, NoReturn
 
 from llama_operator.api.errors import PlanRefused
 from llama_operator.catalog.quantised import fields_of
+from llama_operator.catalog.shape import DENSE
 
-DENSE: Final = "LlamaForCausalLM"
 MULTIMODAL_4: Final = "Llama4ForConditionalGeneration"
 SUPPORTED: Final = (DENSE, MULTIMODAL_4, "Llama4ForCausalLM")
 _LIMITS: Final = {
@@ -60,7 +60,7 @@ def refuse(field: str, message: str, fix: str = "", reason: str = "ModelNotServa
 
 
 def read_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Keyword arguments for Shape. Raises PlanRefused (ModelNotServable) as Shape.from_config."""
+    """Keyword arguments for Shape. Raises PlanRefused (ModelNotServable) as shape_from_config."""
     if not isinstance(config, Mapping):
         refuse("config.json", f"is {type(config).__name__}, not an object", "Download it again")
     architecture = _architecture(config)

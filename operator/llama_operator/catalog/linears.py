@@ -7,10 +7,9 @@ leaves in 16 bits is listed by them.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from llama_operator.catalog.shape import Shape
+from llama_operator.catalog.shape import Shape
 
 # Llama 4 brings an image encoder of this many numbers; it is the same in all its checkpoints.
 VISION_ENCODER = 871_932_416

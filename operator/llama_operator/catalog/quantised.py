@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from llama_operator.catalog.linears import kinds
-
-if TYPE_CHECKING:
-    from llama_operator.catalog.shape import Shape
+from llama_operator.catalog.shape import Shape
 
 _BITS: Final = {"fp8": 8, "fbgemm_fp8": 8, "awq": 4, "gptq": 4, "modelopt": 8, "modelopt_fp4": 4}
 _ALGORITHMS: Final = {"FP8": 8, "NVFP4": 4, "W4A16_AWQ": 4}

@@ -1,21 +1,18 @@
 """The shape of a decoder: all that sizing needs to know of a model.
 
-A shape is either read from the catalogue, from a Hugging Face config.json, or from the status
-of a LlamaWeights. Whatever its source, its numbers have been bounded and agree with each other:
-a config.json with 33 heads in a hidden size of 4096 once reached the workers and died there
-with a bare AssertionError.
+A shape comes from the catalogue, from a Hugging Face config.json, or from the status of a
+LlamaWeights (`reading`). Whatever its source, its numbers have been bounded and agree with each
+other: a config.json with 33 heads in a hidden size of 4096 once reached the workers and died
+there with a bare AssertionError.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
-from llama_operator.catalog.config import DENSE, checked, quantization_config, read_config
-from llama_operator.catalog.quantised import kept_numbers
-
-_STATUS_NAMES = {
+DENSE: Final = "LlamaForCausalLM"
+STATUS_NAMES: Final = {
     "architecture": "architecture",
     "num_layers": "numLayers",
     "hidden_size": "hiddenSize",
@@ -62,30 +59,9 @@ class Shape:
     quant_bits: int = 0
     kept_numbers: int = 0
 
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Shape:
-        """The shape in a Hugging Face config.json.
-
-        Raises PlanRefused, naming the key, for what is missing, out of range, contradictory,
-        or not a Llama that vLLM serves.
-        """
-        shape = cls(**read_config(config))
-        if not shape.quantized:
-            return shape
-        return replace(shape, kept_numbers=kept_numbers(shape, quantization_config(config)))
-
-    @classmethod
-    def from_status(cls, status: Mapping[str, Any]) -> Shape:
-        """The shape in `status.shape` of a LlamaWeights. Raises PlanRefused as from_config does."""
-        found = {name: status.get(key) for name, key in _STATUS_NAMES.items()}
-        found["quantization"] = found["quantization"] or ""
-        found["dtype"] = found["dtype"] or "bfloat16"
-        found["tied_embeddings"] = bool(found["tied_embeddings"])
-        return cls(**checked(found, "status.shape", names=_STATUS_NAMES))
-
     def to_status(self) -> dict[str, Any]:
         """The object of `status.shape`, camelCase."""
-        return {key: getattr(self, name) for name, key in _STATUS_NAMES.items()}
+        return {key: getattr(self, name) for name, key in STATUS_NAMES.items()}
 
     @property
     def padded_vocab(self) -> int:

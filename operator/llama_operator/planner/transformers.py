@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from llama_operator.api.errors import PlanRefused
-from llama_operator.catalog.config import DENSE
-from llama_operator.catalog.shape import kv_bytes_per_token
+from llama_operator.catalog.shape import DENSE, kv_bytes_per_token
 from llama_operator.planner.budget import stages_of
 from llama_operator.planner.checkpoint import known_bytes
 from llama_operator.planner.host import Host, cpu_host, gpu_host

@@ -13,6 +13,7 @@ from llama_operator.api.quantity import MIB, parse_bytes
 from llama_operator.api.v1alpha1 import LlamaDeploymentSpec
 from llama_operator.api.wire import as_dict
 from llama_operator.catalog.catalog import Catalog, Model, Shape
+from llama_operator.catalog.reading import shape_from_status
 from llama_operator.planner import gpus, versions
 from llama_operator.planner.lora import Lora
 from llama_operator.planner.plan import Gpu, Plan, Request, plan
@@ -136,7 +137,7 @@ def known_shape(
     status = (weights or {}).get("status", {})
     if not status.get("shape", {}).get("numLayers"):
         return None
-    return Shape.from_status(status["shape"]), int(status.get("bytes", 0))
+    return shape_from_status(status["shape"]), int(status.get("bytes", 0))
 
 
 def _other_repo(spec: LlamaDeploymentSpec, model: Model, weights: Object | None) -> bool:

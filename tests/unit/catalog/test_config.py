@@ -8,7 +8,8 @@ import pytest
 
 from llama_operator.api.errors import PlanRefused
 from llama_operator.catalog import catalog
-from llama_operator.catalog.shape import Shape, kv_bytes_per_token
+from llama_operator.catalog.reading import shape_from_config, shape_from_status
+from llama_operator.catalog.shape import kv_bytes_per_token
 
 SMOLLM2: dict[str, Any] = {
     "architectures": ["LlamaForCausalLM"],
@@ -25,22 +26,22 @@ SMOLLM2: dict[str, Any] = {
 
 
 def test_a_plain_config_is_read() -> None:
-    shape = Shape.from_config(SMOLLM2)
+    shape = shape_from_config(SMOLLM2)
     assert (shape.num_layers, shape.head_dim, shape.tied_embeddings) == (30, 64, True)
     assert shape.quantization == "" and not shape.quantized
     assert kv_bytes_per_token(shape, 1, 30) == 23040
 
 
 def test_it_goes_through_a_status_and_back() -> None:
-    shape = Shape.from_config(SMOLLM2)
+    shape = shape_from_config(SMOLLM2)
     status = shape.to_status()
     assert status["numKVHeads"] == 3 and len(status) == 12
-    assert Shape.from_status(status) == shape
+    assert shape_from_status(status) == shape
 
 
 def test_left_out_keys_follow_from_the_others() -> None:
     config = {key: value for key, value in SMOLLM2.items() if key != "num_key_value_heads"}
-    assert Shape.from_config(config).num_kv_heads == 9
+    assert shape_from_config(config).num_kv_heads == 9
 
 
 @pytest.mark.parametrize(
@@ -60,7 +61,7 @@ def test_left_out_keys_follow_from_the_others() -> None:
     ],
 )
 def test_quantisation_is_read(found: dict[str, Any], method: str, group: int) -> None:
-    shape = Shape.from_config({**SMOLLM2, "quantization_config": found})
+    shape = shape_from_config({**SMOLLM2, "quantization_config": found})
     assert (shape.quantization, shape.quant_group_size) == (method, group)
 
 
@@ -84,7 +85,7 @@ def test_llama_4_nests_its_text_model() -> None:
         "torch_dtype": "bfloat16",
     }
     ours = catalog.load().resolve("llama-4-maverick-instruct").shape
-    assert Shape.from_config(config) == ours
+    assert shape_from_config(config) == ours
 
 
 @pytest.mark.parametrize(
@@ -112,7 +113,7 @@ def test_llama_4_nests_its_text_model() -> None:
 )
 def test_a_config_that_lies_is_refused(change: dict[str, Any], field: str, words: str) -> None:
     with pytest.raises(PlanRefused) as caught:
-        Shape.from_config({**SMOLLM2, **change})
+        shape_from_config({**SMOLLM2, **change})
     assert caught.value.reason == "ModelNotServable"
     assert caught.value.field == f"config.json: {field}"
     assert words in str(caught.value)
@@ -130,23 +131,23 @@ def test_a_config_that_lies_is_refused(change: dict[str, Any], field: str, words
 )
 def test_a_refusal_repeats_no_control_characters(change: dict[str, Any]) -> None:
     with pytest.raises(PlanRefused) as caught:
-        Shape.from_config({**SMOLLM2, **change})
+        shape_from_config({**SMOLLM2, **change})
     assert str(caught.value).isprintable() and len(str(caught.value)) < 400
 
 
 @pytest.mark.parametrize("method", ["\x1b[31m", ["fp8"], "x" * 65, {"a": 1}])
 def test_a_method_that_is_none_is_not_repeated(method: Any) -> None:
-    found = Shape.from_config({**SMOLLM2, "quantization_config": {"quant_method": method}})
+    found = shape_from_config({**SMOLLM2, "quantization_config": {"quant_method": method}})
     assert found.quantization == "unknown"
 
 
 @pytest.mark.parametrize("config", [None, [], "x", 3, {}])
 def test_what_is_no_config_is_refused(config: Any) -> None:
     with pytest.raises(PlanRefused, match=r"config\.json"):
-        Shape.from_config(config)
+        shape_from_config(config)
 
 
 def test_a_status_that_lies_is_refused() -> None:
-    status = {**Shape.from_config(SMOLLM2).to_status(), "numLayers": 0}
+    status = {**shape_from_config(SMOLLM2).to_status(), "numLayers": 0}
     with pytest.raises(PlanRefused, match=r"status\.shape: numLayers: 0"):
-        Shape.from_status(status)
+        shape_from_status(status)

@@ -9,7 +9,7 @@ import pytest
 
 from llama_operator.catalog import catalog
 from llama_operator.catalog.linears import kinds, linear_numbers
-from llama_operator.catalog.shape import Shape
+from llama_operator.catalog.reading import shape_from_config, shape_from_status
 from llama_operator.planner import gpus
 from llama_operator.planner.checkpoint import checkpoint_bytes, known_bytes
 from llama_operator.planner.plan import Request, plan
@@ -44,7 +44,7 @@ def config_of(model: str, **quantization: Any) -> dict[str, Any]:
 
 
 def bytes_of(model: str, **quantization: Any) -> int:
-    return checkpoint_bytes(Shape.from_config(config_of(model, **quantization)))
+    return checkpoint_bytes(shape_from_config(config_of(model, **quantization)))
 
 
 @pytest.mark.parametrize("model", ["8b", "1b", "scout", "maverick", "llama-2-13b"])
@@ -113,7 +113,7 @@ def test_what_a_list_keeps(kept: Any, share: int) -> None:
         "max_position_embeddings": 64,
         "quantization_config": {"quant_method": "fp8", "modules_to_not_convert": kept},
     }  # fmt: skip
-    shape = Shape.from_config(config)
+    shape = shape_from_config(config)
     assert shape.kept_numbers == share * 4096
     assert linear_numbers(shape) == 4 * (4096 + 3 * 4096)
 
@@ -121,7 +121,7 @@ def test_what_a_list_keeps(kept: Any, share: int) -> None:
 def test_a_list_of_a_stranger_takes_no_time() -> None:
     kept = ["re:(a+)+$" + "a" * 40, *("re:.*" + "x" * 30 + str(n) for n in range(100_000))]
     start = time.monotonic()
-    Shape.from_config(config_of("405b", quant_method="fp8", ignore=kept))
+    shape_from_config(config_of("405b", quant_method="fp8", ignore=kept))
     assert time.monotonic() - start < 2
 
 
@@ -135,7 +135,7 @@ def test_layers_with_experts_are_the_last_of_each_pair() -> None:
 def test_the_status_of_a_copy_weighs_what_its_files_do(model: str) -> None:
     """status.shape tells no experts and no image encoder: their bytes count all the same."""
     entry = CATALOG.resolve(model)
-    told = Shape.from_status(entry.shape.to_status())
+    told = shape_from_status(entry.shape.to_status())
     pins: dict[str, Any] = {"tensor_parallel": 8, "max_model_len": 8192, "max_num_seqs": 64}
     weights = [
         plan(Request(shape=shape, weights_bytes=entry.weights_bytes, gpu=GPU, **pins))
