@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import subprocess
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -112,6 +114,19 @@ def test_every_route_of_it_is_closed_without_a_key(port: int) -> None:
     assert {ask(port, "GET", each).status for each in ("/docs", "/openapi.json", "/redoc")} == {404}
     assert complete(port, model=NAME).status == 200, "nothing has unloaded the model"
     assert ask(port, "GET", "/v1/models", key="sk-wrong").status == 401
+
+
+def test_a_refusal_reaches_who_is_still_sending(port: int) -> None:
+    body = b"a" * 300_000
+    head = f"POST /v1/completions HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {len(body)}"
+    for _ in range(5):
+        with socket.create_connection(("127.0.0.1", port), 10) as connection:
+            connection.sendall(f"{head}\r\n\r\n".encode())
+            time.sleep(0.05)
+            connection.sendall(body)
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        assert answer.startswith(b"HTTP/1.1 401")
+        assert b"needs an API key" in answer
 
 
 def test_prompt_and_answer_stay_within_the_context(port: int) -> None:
