@@ -90,10 +90,12 @@ class Caches:
         self.routes = Definition(api, resources.ROUTES, hooks)
         self.pools = Definition(api, resources.POOLS, hooks)
         self.kserve = Definition(api, resources.INFERENCES, hooks)
+        self.llm_kserve = Definition(api, resources.LLM_INFERENCES, hooks)
         optional = {
             resources.SCALED_OBJECTS: self.keda.installed,
             resources.GROUPS: self.lws.installed,
             resources.INFERENCES: self.kserve.installed,
+            resources.LLM_INFERENCES: self.llm_kserve.installed,
             resources.ROUTES: self.routes.installed,
             resources.POOLS: self.pools.installed,
         }
@@ -122,9 +124,9 @@ class Caches:
     def all(self) -> list[Informer]:
         """Every informer."""
         named = [self.deployments, self.weights, self.pods, self.nodes, self.classes]
-        kinds = (self.keda, self.lws, self.kserve, self.routes, self.pools)
-        definitions = [each.informer for each in kinds]
-        return [*named, self.quotas, self.gateways, *definitions, *self.children.values()]
+        kinds = (self.keda, self.lws, self.kserve, self.llm_kserve, self.routes, self.pools)
+        named += [self.quotas, self.gateways, *(each.informer for each in kinds)]
+        return [*named, *self.children.values()]
 
     def serving(self) -> Iterator[Object]:
         """Deployments that are not on their way out."""
