@@ -51,6 +51,7 @@ CHANGED: dict[str, Any] = {
     "podMetadata.annotations": {"annotations": {"a": "b"}},
     "compileCache": {"storage": {}},
     "backend": "kserve",
+    "kserve": {"resource": "LLMInferenceService"},
 }
 
 

@@ -62,7 +62,7 @@ def _build(directory: Path) -> None:
 def install(cluster: Cluster, directory: Path) -> None:
     """Definitions, presets and settings, and the controller; it ends with the cluster."""
     made = program()
-    gateway.define(cluster, gateway.ROUTES, gateway.GATEWAYS)
+    gateway.define(cluster, gateway.ROUTES, gateway.GATEWAYS, gateway.CLASSES)
     _settings(cluster)
     define_llm(cluster, LLM_PRESETS, LLM)
     presets = sorted((source() / "config/llmisvcconfig").glob("config-*.yaml"))
