@@ -85,8 +85,8 @@ def test_a_support_bundle_has_what_kserve_was_given(
     api.put(MINE, served("kserve", kserve=kserve))
     service = {"metadata": {"name": "my-llama", "namespace": "n"}, "status": {"url": "http://x"}}
     api.put(f"{place}/my-llama", service)
-    for place, answer in BARE.items():
-        api.put(place, answer)
+    for path_of, answer in BARE.items():
+        api.put(path_of, answer)
     path = tmp_path / "bundle.tar.gz"
     done = llamactl("support-bundle", "my-llama", "--to", path)
     assert done.exit_code == 0, done.stderr
