@@ -19,8 +19,16 @@ CLASSES = Resource(
 )
 _CONTROLLER = "example.com/played"
 _SINCE = {"lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 1}
-_CLASS: Object = {"metadata": {"name": "played"}, "spec": {"controllerName": _CONTROLLER}}
+_VERSION = "gateway.networking.k8s.io/v1"
+_CLASS: Object = {
+    "apiVersion": _VERSION,
+    "kind": "GatewayClass",
+    "metadata": {"name": "played"},
+    "spec": {"controllerName": _CONTROLLER},
+}
 _GATEWAY: Object = {
+    "apiVersion": _VERSION,
+    "kind": "Gateway",
     "metadata": {"name": GATEWAY, "namespace": NAMESPACE},
     "spec": {
         "gatewayClassName": "played",
