@@ -11,6 +11,8 @@ import base64
 import json
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ NAME, NAMESPACE = "llmisvc", "kserve"
 # By KServe's ConfigMap: Gateway and namespace.
 GATEWAY = "kserve-ingress-gateway"
 BUILD_SECONDS = 1800
+_OF_GATEWAY = (gateway.ROUTES, gateway.GATEWAYS, gateway.CLASSES)
 
 
 def program() -> Path:
@@ -62,13 +65,30 @@ def _build(directory: Path) -> None:
 def install(cluster: Cluster, directory: Path) -> None:
     """Definitions, presets and settings, and the controller; it ends with the cluster."""
     made = program()
-    gateway.define(cluster, gateway.ROUTES, gateway.GATEWAYS, gateway.CLASSES)
+    gateway.define(cluster, *_OF_GATEWAY)
     _settings(cluster)
     define_llm(cluster, LLM_PRESETS, LLM)
     presets = sorted((source() / "config/llmisvcconfig").glob("config-*.yaml"))
     for preset in presets:
         cluster.kubectl("apply", "--server-side", "-n", NAMESPACE, "-f", str(preset))
     _start(cluster, made, directory / NAME)
+
+
+@contextmanager
+def installed(cluster: Cluster, directory: Path) -> Iterator[None]:
+    """There for a while, in a cluster that others use as well."""
+    install(cluster, directory)
+    try:
+        yield
+    finally:
+        # The webhooks first: without their server nothing of KServe's could be removed.
+        names = [f"{each['kind']}/{each['metadata']['name']}" for each in _webhooks("", "")]
+        cluster.kubectl("delete", *names)
+        cluster.processes.stop([NAME])
+        cluster.processes.forget([NAME])
+        cluster.kubectl("delete", "crd", LLM, LLM_PRESETS)
+        gateway.remove(cluster, *_OF_GATEWAY)
+        cluster.kubectl("delete", "namespace", NAMESPACE)
 
 
 def _settings(cluster: Cluster) -> None:
