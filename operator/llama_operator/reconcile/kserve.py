@@ -26,7 +26,8 @@ INSTALL_LLM = (
 SHARED = " --set kserve.createSharedResources=false"
 # KServe labels pods of an InferenceService with "isvc.", the name, and "-predictor".
 LONGEST_NAME = 48
-_LIMIT = 1024
+# What the status has room for.
+_LIMIT, _SHARES = 1024, 32
 
 
 def problem(view: DeploymentView, course: Course) -> tuple[str, str] | None:
@@ -125,7 +126,7 @@ def _words(condition: Object) -> str:
 def _traffic(view: DeploymentView) -> list[Object]:
     live = _live(view)
     if _kind(view) == LLM_INFERENCE:
-        return _of_group(live.get("router", {}).get("group", {}).get("members") or [])
+        return _of_group(live.get("router", {}).get("group", {}).get("members") or [])[:_SHARES]
     predictor = live.get("components", {}).get("predictor", {})
     return [
         {"revision": str(each.get("revisionName", "")), "percent": int(each.get("percent") or 0)}

@@ -10,8 +10,6 @@ changes: only those that are the same for good are asked for.
 
 from __future__ import annotations
 
-from typing import Any
-
 from llama_operator.api import gotemplate, labels
 from llama_operator.api.template import LLM_CONTAINER, LLM_INFERENCE
 from llama_operator.render import flags, group, pod, starting
@@ -21,6 +19,7 @@ from llama_operator.render.meta import child_labels, selector, stamped
 API_VERSION = "serving.kserve.io/v1alpha2"
 # KServe's route by header asks servers for a second name, which ours do not answer to.
 BY_HEADER = "serving.kserve.io/model-based-routing-enabled"
+_REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 # From so many on, the strategy of KServe's Deployment lets one stop before a new one is ready.
 _LETS_ONE_STOP = 4
 
@@ -93,8 +92,5 @@ def _lasting(serving: Serving, spec: Object) -> Object:
     return {**spec, "affinity": {**spec["affinity"], "podAffinity": together}}
 
 
-_REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
-
-
-def _by_volume(term: dict[str, Any]) -> bool:
+def _by_volume(term: Object) -> bool:
     return labels.VOLUME in term.get("labelSelector", {}).get("matchLabels", {})
