@@ -67,6 +67,7 @@ SPECS: list[Object] = [
     {"rollout": {"allowDowntime": False, "historyLimit": 0}, "podMetadata": {"labels": {"a": "c"}}},
     {"source": {"huggingFace": {"repo": "other/repo", "endpoint": "https://hub.example.com"}}},
     {"backend": "kserve"},
+    {"backend": "kserve", "kserve": {"resource": "LLMInferenceService"}, "replicas": 2},
     {"backend": "kserve", "replicas": 2, "rollout": {"canaryPercent": 20, "strategy": "Surge"}},
 ]  # fmt: skip
 OWNERLESS: list[Object] = [
@@ -93,6 +94,7 @@ pairs = st.tuples(specs, specs).map(lambda two: merged(two[0], two[1]))
 def _sane(spec: Object) -> bool:
     # Admission refuses these.
     endpoint, behind = spec.get("endpoint", {}), spec.get("backend") == "kserve"
+    llm, canary = "kserve" in spec, spec.get("rollout", {}).get("canaryPercent", 0)
     asleep = spec.get("autoscaling", {}).get("minReplicas", 1) == 0
     several = spec.get("sizing", {}).get("nodes", 1) > 1
     prefixes = endpoint.get("routing") == "PrefixAware"
@@ -100,6 +102,7 @@ def _sane(spec: Object) -> bool:
         ("weightsRef" in spec and {"source", "storage"} & set(spec))
         or {"httpRoute", "ingress"} <= set(endpoint)
         or (asleep and prefixes)
+        or (llm and (not behind or canary))
         or (behind and (asleep or several or prefixes or {"httpRoute", "ingress"} & set(endpoint)))
     )
 
@@ -143,7 +146,8 @@ def aged(draw: st.DrawFn) -> Simulation:
     nodes = draw(st.sampled_from([world().nodes, (gpu_node(),)]))
     kinds = {name: draw(st.sampled_from([("v1",), ("v1",), None])) for name in KINDS}
     kserve = draw(st.sampled_from([("v1beta1",), ("v1beta1",), None]))
-    simulation.env = world(nodes=nodes, kserve=kserve, **kinds)
+    llm = draw(st.sampled_from([("v1alpha2",), ("v1alpha2",), None]))
+    simulation.env = world(nodes=nodes, kserve=kserve, llm_kserve=llm, **kinds)
     simulation.gateways = draw(st.sampled_from([None, {}, {("infra", "public"): GATEWAY}]))
     simulation.sees_gateways = draw(st.booleans())
     for _ in range(draw(st.integers(0, 8))):

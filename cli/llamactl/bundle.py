@@ -33,7 +33,17 @@ from llamactl.errors import CliError
 from llamactl.kube import Kube, Object
 from llamactl.reader import Reader
 from llamactl.redact import Redactor
-from llamactl.resources import CLAIMS, EVENTS, INFERENCES, JOBS, PODS, SECRETS, SERVERS, Resource
+from llamactl.resources import (
+    CLAIMS,
+    EVENTS,
+    INFERENCES,
+    JOBS,
+    LLM_INFERENCES,
+    PODS,
+    SECRETS,
+    SERVERS,
+    Resource,
+)
 
 LOG_LINES = 5000
 LOG_BYTES = 4 * 1024 * 1024
@@ -103,8 +113,10 @@ def _objects(
         selector = f"{labels.DEPLOYMENT}={name}"
         found += _kinds(reader, resource, selector)
     if view.behind_kserve(seen.deployment):
-        service = reader.read(lambda: kube.find(INFERENCES, name))
-        found += [{"kind": INFERENCES.kind, **service}] if service else []
+        wanted = view.path(seen.deployment, "spec", "kserve", "resource")
+        asked = LLM_INFERENCES if wanted == LLM_INFERENCES.kind else INFERENCES
+        service = reader.read(lambda: kube.find(asked, name))
+        found += [{"kind": asked.kind, **service}] if service else []
     if copy:
         found += _kinds(reader, JOBS, f"{labels.WEIGHTS}={copy}")
     claim = view.path(seen.weights or {}, "status", "claimName")

@@ -48,6 +48,9 @@ EVENTS = Resource("", "v1", "events", "Event")
 SERVERS = Resource("apps", "v1", "deployments", "Deployment")
 GROUPS = Resource("leaderworkerset.x-k8s.io", "v1", "leaderworkersets", "LeaderWorkerSet")
 INFERENCES = Resource("serving.kserve.io", "v1beta1", "inferenceservices", "InferenceService")
+LLM_INFERENCES = Resource(
+    "serving.kserve.io", "v1alpha2", "llminferenceservices", "LLMInferenceService"
+)
 REVISIONS = Resource("apps", "v1", "controllerrevisions", "ControllerRevision")
 JOBS = Resource("batch", "v1", "jobs", "Job")
 CRDS = Resource(

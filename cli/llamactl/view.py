@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from llama_operator.api import labels
+from llama_operator.api.template import made_by_kserve
 from llamactl import output
 from llamactl.resources import DEPLOYMENTS, Resource
 
@@ -34,8 +35,8 @@ def behind_kserve(deployment: Object) -> bool:
 
 def maker_of(deployment: Object) -> str:
     """Name of what makes its pods; KServe makes a Deployment of its own for that."""
-    name = name_of(deployment)
-    return f"{name}-predictor" if behind_kserve(deployment) else name
+    name, resource = name_of(deployment), path(deployment, "spec", "kserve", "resource")
+    return made_by_kserve(str(resource), name) if behind_kserve(deployment) else name
 
 
 def full_name(obj: Object, resource: Resource = DEPLOYMENTS) -> str:

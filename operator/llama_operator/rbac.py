@@ -48,7 +48,7 @@ WATCHED: Final[tuple[Right, ...]] = (
     ("autoscaling", ("horizontalpodautoscalers",), _OWN),
     ("keda.sh", ("scaledobjects",), _OWN),
     ("leaderworkerset.x-k8s.io", ("leaderworkersets",), _OWN),
-    ("serving.kserve.io", ("inferenceservices",), _OWN),
+    ("serving.kserve.io", ("inferenceservices", "llminferenceservices"), _OWN),
     # How many replicas an autoscaler may ask for.
     ("", ("resourcequotas",), _READ),
     # Not used by the operator: rights of activators and of pickers are a part of these.

@@ -51,6 +51,7 @@ CHANGED: dict[str, Any] = {
     "podMetadata.annotations": {"annotations": {"a": "b"}},
     "compileCache": {"storage": {}},
     "backend": "kserve",
+    "kserve": {"resource": "LLMInferenceService"},
 }
 
 
@@ -83,8 +84,8 @@ def test_what_is_said_to_replace_servers_does() -> None:
 
 
 def test_another_back_end_makes_servers_anew() -> None:
-    assert fields_of("`backend`") == ["backend"]
-    assert inputs("backend") != inputs("")
+    assert fields_of("`backend`") == ["backend", "kserve"]
+    assert inputs("backend") != inputs("") != inputs("kserve")
 
 
 def test_another_copy_restarts() -> None:

@@ -131,6 +131,10 @@ ACCEPTED = {
         sizing={"nodes": 1},
         autoscaling={"minReplicas": 1},
     ),
+    "kserve's other resource": deployment(
+        backend="kserve", kserve={"resource": "LLMInferenceService"}, endpoint={"port": 80}
+    ),
+    "kserve's resource beside native": deployment(kserve={"resource": "InferenceService"}),
     "native-to-zero": deployment(
         backend="native", autoscaling={"minReplicas": 0}, rollout={"canaryPercent": 0}
     ),

@@ -101,6 +101,10 @@ def _by_transformers(engine: Object | None = None, **spec: Any) -> Object:
     return deployment(engine={"type": "transformers", **(engine or {})}, **spec)
 
 
+def _by_llm(**spec: Any) -> Object:
+    return deployment(backend="kserve", kserve={"resource": "LLMInferenceService"}, **spec)
+
+
 RULES = [
     *(
         Refusal(f"{kind.__name__}-{case}", obj, field, message)
@@ -258,6 +262,27 @@ RULES = [
         "spec.sizing.nodes: backend kserve serves on one node; use 1, or set spec.backend to native",
     ),
     Refusal(
+        "llm-without-kserve",
+        deployment(kserve={"resource": "LLMInferenceService"}),
+        "spec.kserve.resource",
+        "spec.kserve.resource: LLMInferenceService is one of KServe's; set spec.backend to kserve, or "
+        "remove it",
+    ),
+    Refusal(
+        "llm-on-another-port",
+        _by_llm(endpoint={"port": 9000}),
+        "spec.endpoint.port",
+        "spec.endpoint.port: KServe sends requests for an LLMInferenceService to port 8000 of its pods; "
+        "use 8000, or one below 1024",
+    ),
+    Refusal(
+        "llm-with-a-canary",
+        _by_llm(rollout={"canaryPercent": 1}),
+        "spec.rollout.canaryPercent",
+        "spec.rollout.canaryPercent: an LLMInferenceService splits no traffic between revisions; remove "
+        "it, or set spec.kserve.resource to InferenceService",
+    ),
+    Refusal(
         "min-above-max",
         deployment(autoscaling={"minReplicas": 3, "maxReplicas": 2}),
         "spec.autoscaling.minReplicas",
@@ -289,6 +314,12 @@ RULES = [
 
 # (id, object, field, words of the server): what the schema itself refuses.
 BOUNDS = [
+    Refusal(
+        "resource-of-nobody",
+        deployment(backend="kserve", kserve={"resource": "InferenceGraph"}),
+        "spec.kserve.resource",
+        "Unsupported value",
+    ),
     *(
         Refusal(
             f"canary-{value}",

@@ -86,6 +86,7 @@ def test_minimal_deployment_is_filled_in(api: RawApi) -> None:
             "canaryPercent": 0,
         },
         "backend": "native",
+        "kserve": {"resource": "InferenceService"},
         "startup": {"budget": "auto", "warmUp": True},
         "compileCache": {"enabled": True},
         "drain": {"timeout": "60s"},

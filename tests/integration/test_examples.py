@@ -25,9 +25,10 @@ def defined(api_cluster: Cluster) -> Iterator[Cluster]:
     """With the definitions of others that examples become objects of."""
     lws.define(api_cluster)
     kserve.define(api_cluster)
+    kserve.define_llm(api_cluster)
     with gateway.defined(api_cluster, gateway.ROUTES, gateway.POOLS):
         yield api_cluster
-    api_cluster.kubectl("delete", "crd", lws.NAME, kserve.NAME)
+    api_cluster.kubectl("delete", "crd", lws.NAME, kserve.NAME, kserve.LLM)
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from llama_operator.api import labels
-from llama_operator.api.template import INFERENCE, server_template
+from llama_operator.api.template import LLM_INFERENCE, OF_KSERVE, server_template
 from llama_operator.api.v1alpha1 import LlamaDeploymentSpec, LlamaWeightsSpec
 from llama_operator.diagnose.template import stamp
 from llama_operator.reconcile import (
@@ -47,7 +47,7 @@ from llama_operator.render import secret
 from llama_operator.render.weights import weights_name
 from llama_operator.runtime.errors import ApiError
 from tests.support.builders import COMMIT, DIGEST, world
-from tests.support.kserve import played as kserve
+from tests.support.kserve import played, played_llm
 from tests.support.memory import Memory
 
 Object = dict[str, Any]
@@ -136,9 +136,11 @@ class Simulation:
 
     def _predictor(self) -> Object | None:
         """The Deployment that KServe has made."""
-        service = self.memory.objects.get((INFERENCE, self.name))
-        made = self.memory.owned_by(service["metadata"]["uid"]) if service else []
-        return next(iter(made), None)
+        raw = self.memory.objects["LlamaDeployment", self.name]
+        there = next(iter(sets.found(index(self._children(raw)), self.name)), None)
+        if there is None or there["kind"] not in OF_KSERVE:
+            return None
+        return next(iter(self.memory.owned_by(there["metadata"]["uid"])), None)
 
     def _adapters(self) -> dict[str, Object]:
         return {
@@ -155,7 +157,8 @@ class Simulation:
     ) -> tuple[tuple[Object, ...], dict[str, Loading]]:
         """A server that follows the list of adapters as soon as it changes."""
         server = children.get(("Deployment", self.name))
-        service = children.get((INFERENCE, self.name))
+        behind = (children.get((kind, self.name)) for kind in OF_KSERVE)
+        service = next(filter(None, behind), None)
         if server is None and service is not None:
             server = {"spec": {"template": server_template(service)}}
         claim = children.get(("PersistentVolumeClaim", f"{self.name}-adapters"), {})
@@ -263,17 +266,17 @@ class Simulation:
         self._play_kserve()
 
     def _play_kserve(self) -> None:
-        """KServe's Deployment follows its InferenceService, and is ready at once."""
+        """KServe's Deployment follows its object, and is ready at once."""
         services = {
             obj["metadata"]["uid"]: obj
             for (kind, _), obj in self.memory.objects.items()
-            if kind == INFERENCE
+            if kind in OF_KSERVE
         }
         for key, obj in list(self.memory.objects.items()):
             owners = [
                 ref
                 for ref in obj["metadata"].get("ownerReferences", ())
-                if ref["kind"] == INFERENCE
+                if ref["kind"] in OF_KSERVE
             ]
             if any(ref["uid"] not in services for ref in owners):
                 del self.memory.objects[key]
@@ -281,6 +284,7 @@ class Simulation:
             self._play_one(service)
 
     def _play_one(self, service: Object) -> None:
+        kserve = played_llm if service["kind"] == LLM_INFERENCE else played
         made = kserve.deployment(service)
         made["status"] = {**_server(made), "conditions": [{"type": "Available", "status": "True"}]}
         live = self.memory.objects.get(("Deployment", made["metadata"]["name"]))

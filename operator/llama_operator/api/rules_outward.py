@@ -42,6 +42,28 @@ DEPLOYMENT: Final[tuple[Rule, ...]] = (
         ".endpoint",
     ),
     Rule(
+        "spec",
+        "self.kserve.resource != 'LLMInferenceService' || self.backend == 'kserve'",
+        "spec.kserve.resource: LLMInferenceService is one of KServe's; set spec.backend to kserve, or "
+        "remove it",
+        ".kserve.resource",
+    ),
+    Rule(
+        "spec",
+        "self.kserve.resource != 'LLMInferenceService' || self.endpoint.port == 8000 "
+        "|| self.endpoint.port < 1024",
+        "spec.endpoint.port: KServe sends requests for an LLMInferenceService to port 8000 of its pods; "
+        "use 8000, or one below 1024",
+        ".endpoint.port",
+    ),
+    Rule(
+        "spec",
+        "self.kserve.resource != 'LLMInferenceService' || self.rollout.canaryPercent == 0",
+        "spec.rollout.canaryPercent: an LLMInferenceService splits no traffic between revisions; remove "
+        "it, or set spec.kserve.resource to InferenceService",
+        ".rollout.canaryPercent",
+    ),
+    Rule(
         "spec.endpoint.httpRoute",
         "has(self.parentRefs) && self.parentRefs.size() > 0",
         "spec.endpoint.httpRoute.parentRefs: name the Gateway that takes the route",

@@ -34,6 +34,7 @@ from llama_operator.api.v1alpha1_endpoint import (
     ParentRef,
 )
 from llama_operator.api.v1alpha1_engine import EngineSpec, GpuSpec, SizingSpec
+from llama_operator.api.v1alpha1_kserve import KServeSpec
 from llama_operator.api.v1alpha1_pods import (
     DisruptionSpec,
     DrainSpec,
@@ -107,6 +108,7 @@ __all__ = [
     "HttpRouteSpec",
     "HuggingFaceSource",
     "IngressSpec",
+    "KServeSpec",
     "LlamaDeploymentSpec",
     "LlamaDeploymentStatus",
     "LlamaWeightsSpec",
@@ -191,8 +193,11 @@ class LlamaDeploymentSpec(Model):
     )
     backend: Literal["native", "kserve"] = Field(
         default="native",
-        description="What makes the servers' pods: native, by a Deployment of ours; kserve, by an "
-        "InferenceService, on one node. Default native.",
+        description="What makes the servers' pods: native, by a Deployment of ours; kserve, by a "
+        "resource of KServe, on one node. Default native.",
+    )
+    kserve: KServeSpec = Field(
+        default_factory=KServeSpec, description="What KServe is given, with backend kserve."
     )
     gpu: GpuSpec = Field(default_factory=GpuSpec, description="The GPUs of one replica.")
     sizing: SizingSpec = Field(

@@ -45,7 +45,7 @@ class TrafficStatus(Model):
 
 
 class KServeStatus(Model):
-    """What KServe says of the InferenceService."""
+    """What KServe says of its resource."""
 
     ready: Literal["True", "False", "Unknown"] | None = Field(
         default=None, description="Its own condition Ready."

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from llama_operator.api import labels
-from llama_operator.api.template import INFERENCE, SERVER
+from llama_operator.api.template import OF_KSERVE, SERVER
 from llama_operator.api.v1alpha1 import AdapterSpec
 from llama_operator.catalog.catalog import Shape
 from llama_operator.planner.plan import Plan
@@ -89,7 +89,7 @@ def server_of(view: DeploymentView) -> Object | None:
     """What makes the servers that load adapters: each of them is one pod."""
     single = view.children.get((SERVER, view.owner.name))
     server = None if single else view.server
-    return server if server is not None and server["kind"] == INFERENCE else single
+    return server if server is not None and server["kind"] in OF_KSERVE else single
 
 
 def decide(view: DeploymentView, plan: Plan | None, template: Object | None) -> Decided:

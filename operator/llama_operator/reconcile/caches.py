@@ -90,13 +90,9 @@ class Caches:
         self.routes = Definition(api, resources.ROUTES, hooks)
         self.pools = Definition(api, resources.POOLS, hooks)
         self.kserve = Definition(api, resources.INFERENCES, hooks)
-        optional = {
-            resources.SCALED_OBJECTS: self.keda.installed,
-            resources.GROUPS: self.lws.installed,
-            resources.INFERENCES: self.kserve.installed,
-            resources.ROUTES: self.routes.installed,
-            resources.POOLS: self.pools.installed,
-        }
+        self.llm_kserve = Definition(api, resources.LLM_INFERENCES, hooks)
+        self._kinds = (self.keda, self.lws, self.kserve, self.llm_kserve, self.routes, self.pools)
+        optional = {each.resource: each.installed for each in self._kinds}
         self.children |= {
             resource.kind: Informer(
                 api, resource, installed=optional.get(resource), **_kept(resource), **ours
@@ -122,8 +118,7 @@ class Caches:
     def all(self) -> list[Informer]:
         """Every informer."""
         named = [self.deployments, self.weights, self.pods, self.nodes, self.classes]
-        kinds = (self.keda, self.lws, self.kserve, self.routes, self.pools)
-        definitions = [each.informer for each in kinds]
+        definitions = [each.informer for each in self._kinds]
         return [*named, self.quotas, self.gateways, *definitions, *self.children.values()]
 
     def serving(self) -> Iterator[Object]:

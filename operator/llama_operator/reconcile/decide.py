@@ -151,6 +151,7 @@ def _desired(
     template = kept.template if kept else made[0]["data"]["template"]
     course = rollout.course(view, name, template, wish.plan.gpus)
     how = course.record.how if course.record else Replacing()
+    how = replace(how, older=rollout.older_left(view, course.template))
     return course, [*made, *render.serving_objects(wish, course.template, how)]
 
 

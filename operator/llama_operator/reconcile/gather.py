@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from llama_operator.api import signed_url
 from llama_operator.api.signed_url import UrlRefused
-from llama_operator.api.template import INFERENCE
+from llama_operator.api.template import OF_KSERVE
 from llama_operator.api.v1alpha1 import LlamaDeploymentSpec, LlamaWeightsSpec
 from llama_operator.catalog.catalog import Catalog
 from llama_operator.diagnose.template import of_template
@@ -90,6 +90,7 @@ class Gatherer:
             routes=self._caches.routes.versions,
             pools=self._caches.pools.versions,
             kserve=self._caches.kserve.versions,
+            llm_kserve=self._caches.llm_kserve.versions,
         )
 
     async def deployment(self, raw: Object) -> DeploymentView:
@@ -104,6 +105,7 @@ class Gatherer:
         pods = self._caches.pods_of("LlamaDeployment", namespace, name)
         children = index(self._caches.children_of(meta["uid"]))
         servers = sets.firsts(pods)
+        kserves = self._by_kserve(children, name)
         current = of_template(pods, next(iter(sets.found(children, name)), None))
         view = DeploymentView(
             raw=raw,
@@ -112,7 +114,8 @@ class Gatherer:
             weights=weights,
             copies=self._caches.present(revisions.places(children.values())),
             children=children,
-            predictor=self._predictor(children, name),
+            predictor=kserves.get(resources.SERVERS.kind),
+            entry=kserves.get(resources.SERVICES.kind),
             pods=servers,
             ranks=sets.ranks(pods),
             pulls=self._caches.pulls_of(namespace, name),
@@ -128,11 +131,14 @@ class Gatherer:
         view = await self._with_adapters(view, current)
         return replace(view, holders=await self._holders()) if rollout.counts(view) else view
 
-    def _predictor(self, children: Mapping[tuple[str, str], Object], name: str) -> Object | None:
-        """The Deployment that KServe has made: it carries our labels, so a cache holds it."""
-        service = children.get((INFERENCE, name))
-        made = self._caches.children_of(service["metadata"]["uid"]) if service else []
-        return next((obj for obj in made if obj["kind"] == resources.SERVERS.kind), None)
+    def _by_kserve(
+        self, children: Mapping[tuple[str, str], Object], name: str
+    ) -> dict[str, Object]:
+        """By kind what KServe has made: it carries our labels, so caches hold it."""
+        there = next(iter(sets.found(children, name)), None)
+        if there is None or there["kind"] not in OF_KSERVE:
+            return {}
+        return {obj["kind"]: obj for obj in self._caches.children_of(there["metadata"]["uid"])}
 
     async def _with_adapters(self, view: DeploymentView, current: list[Object]) -> DeploymentView:
         """What servers say of adapters, where they have room for some."""

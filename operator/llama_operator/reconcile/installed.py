@@ -22,6 +22,7 @@ class Definition:
     """The definition of one optional kind, watched."""
 
     def __init__(self, api: Api, resource: Resource, hooks: InformerHooks | None = None) -> None:
+        self.resource = resource
         self._name = f"{resource.plural}.{resource.group}"
         self._version = resource.version
         self._served = asyncio.Event()

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from llama_operator.api.template import server_template
+from llama_operator.render.pod import WEIGHTS
 
 Object = dict[str, Any]
-_VOLUME = "weights"
 
 
 def of_weights(raw: Object) -> str:
@@ -25,17 +25,22 @@ def of_weights(raw: Object) -> str:
 
 def of_server(server: Object) -> list[str]:
     """The copy that a server's pods mount, as an index value."""
-    pod = server_template(server).get("spec", {})
-    claims = [
-        volume["persistentVolumeClaim"]["claimName"]
-        for volume in pod.get("volumes", ())
-        if volume["name"] == _VOLUME and "persistentVolumeClaim" in volume
-    ]
+    template = server_template(server)
+    pod = template.get("spec", {})
     paths = [
         mount.get("subPath", "")
         for container in pod.get("containers", ())
         for mount in container.get("volumeMounts", ())
-        if mount["name"] == _VOLUME
+        if mount["name"] == WEIGHTS
     ]
     namespace = server["metadata"]["namespace"]
-    return [f"{namespace}/{claim}/{path}" for claim in claims for path in paths]
+    return [f"{namespace}/{claim}/{path}" for claim in claims(template) for path in paths]
+
+
+def claims(template: Object) -> list[str]:
+    """The claim that the copy lies on, of a template that mounts one."""
+    return [
+        volume["persistentVolumeClaim"]["claimName"]
+        for volume in template.get("spec", {}).get("volumes", ())
+        if volume["name"] == WEIGHTS and "persistentVolumeClaim" in volume
+    ]

@@ -10,22 +10,34 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from llama_operator.api import labels
-from llama_operator.api.template import server_template
+from llama_operator.api.template import LLM_INFERENCE, server_template
 from llama_operator.diagnose.template import of_template
+from llama_operator.reconcile import mounts
 from llama_operator.reconcile.actions import Label
 from llama_operator.reconcile.ownership import leaves
 from llama_operator.reconcile.snapshot import DeploymentView, Object
+from llama_operator.render.meta import unscraped
+from llama_operator.render.pod import volume_label
 
 Labels = Mapping[str, str]
 
 
 def changes(view: DeploymentView) -> list[Label]:
     """What the pods of the present template lack of the labels of the spec, or have too many."""
-    server, wanted = view.server, view.spec.pod_metadata.labels
+    server = view.server
+    wanted = {**view.spec.pod_metadata.labels, **_held_back(view, server)}
     first = _users(server_template(server))
     pods = of_template((*view.pods, *view.ranks), server)
     found = (_change(pod, wanted, first) for pod in pods if not leaves(pod))
     return [each for each in found if each is not None]
+
+
+def _held_back(view: DeploymentView, server: Object | None) -> Labels:
+    """Ours that may change while servers run, which KServe would make a part of a selector."""
+    if server is None or server["kind"] != LLM_INFERENCE:
+        return {}
+    (claim,) = mounts.claims(server["spec"]["template"])
+    return {labels.VOLUME: volume_label(claim), **unscraped(view.spec)}
 
 
 def _change(pod: Object, wanted: Labels, first: Labels) -> Label | None:

@@ -10,6 +10,9 @@ WEIGHTS = Resource(GROUP, VERSION, "llamaweights", "LlamaWeights")
 SERVERS = Resource("apps", "v1", "deployments", "Deployment")
 GROUPS = Resource("leaderworkerset.x-k8s.io", "v1", "leaderworkersets", "LeaderWorkerSet")
 INFERENCES = Resource("serving.kserve.io", "v1beta1", "inferenceservices", "InferenceService")
+LLM_INFERENCES = Resource(
+    "serving.kserve.io", "v1alpha2", "llminferenceservices", "LLMInferenceService"
+)
 SERVICES = Resource("", "v1", "services", "Service")
 POLICIES = Resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy")
 BUDGETS = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
@@ -48,7 +51,7 @@ SERVING_CHILDREN = (SERVERS, SERVICES, POLICIES, BUDGETS, REVISIONS, CONFIG_MAPS
 WEIGHTS_CHILDREN = (JOBS, CLAIMS, ACCOUNTS, ROLES, BINDINGS)
 # Of what a LlamaDeployment owns, kinds that are not watched for it alone, or may be missing.
 SCALING_CHILDREN = (HPAS, SCALED_OBJECTS)
-OPTIONAL_SERVERS = (GROUPS, INFERENCES)
+OPTIONAL_SERVERS = (GROUPS, INFERENCES, LLM_INFERENCES)
 ROUTE_CHILDREN = (ROUTES, POOLS)
 SHARED_CHILDREN = (ACCOUNTS, ROLES, BINDINGS, CLAIMS, JOBS)
 

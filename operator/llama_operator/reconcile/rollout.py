@@ -18,6 +18,7 @@ from llama_operator.reconcile.capacity import room
 from llama_operator.reconcile.copies import weights_condition
 from llama_operator.reconcile.holders import answers
 from llama_operator.reconcile.ownership import delete
+from llama_operator.reconcile.ownership import leaves as leaving
 from llama_operator.reconcile.pulls import Pulling
 from llama_operator.reconcile.record import Record
 from llama_operator.reconcile.snapshot import DeploymentView, Object
@@ -265,6 +266,16 @@ def _older(view: DeploymentView, server: Object) -> list[Object]:
     """Pods of other templates that are there to stay for now."""
     alive = (pod for pod in view.pods if not pod["metadata"].get("deletionTimestamp"))
     return [pod for pod in alive if stamp(pod) != _stamp(server)]
+
+
+def older_left(view: DeploymentView, template: Object) -> bool:
+    """Whether pods of other templates than this run yet, and are there to stay for now."""
+    alive = (pod for pod in view.pods if not leaving(pod) and not _ended(pod))
+    return any(stamp(pod) != stamp(template) for pod in alive)
+
+
+def _ended(pod: Object) -> bool:
+    return pod.get("status", {}).get("phase") in ("Failed", "Succeeded")
 
 
 def _patience(view: DeploymentView, server: Object, kept: Record) -> float | None:

@@ -1,5 +1,5 @@
-"""What makes the pods of servers, in one form: a Deployment, the LeaderWorkerSet of groups, or the
-InferenceService of KServe.
+"""What makes the pods of servers, in one form: a Deployment, the LeaderWorkerSet of groups, or an
+InferenceService or LLMInferenceService of KServe.
 
 There are two of them only between one node and several, or one back end and another: the newer one
 is what counts, the other one leaves. Which is newer both say themselves, in the record of their
@@ -14,7 +14,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from llama_operator.api import labels
-from llama_operator.api.template import GROUP_SET, INFERENCE, SERVER, server_template
+from llama_operator.api.template import (
+    GROUP_SET,
+    OF_KSERVE,
+    SERVER,
+    replicas_of,
+    server_template,
+)
 from llama_operator.diagnose.template import stamp
 from llama_operator.reconcile import record
 from llama_operator.reconcile.ownership import leaves
@@ -22,7 +28,7 @@ from llama_operator.render import probes
 from llama_operator.render.deployment import SPARE_SECONDS
 
 Object = dict[str, Any]
-KINDS = (SERVER, GROUP_SET, INFERENCE)
+KINDS = (SERVER, GROUP_SET, *OF_KSERVE)
 Children = Mapping[tuple[str, str], Object]
 _COUNTS = ("replicas", "readyReplicas", "updatedReplicas")
 
@@ -54,7 +60,7 @@ def as_server(raw: Object, seen: Seen) -> Object:
     """A set as if it were a Deployment: with its template, its replicas, and how they fare."""
     if raw["kind"] == GROUP_SET:
         return _of_groups(raw, seen)
-    return _of_kserve(raw, seen) if raw["kind"] == INFERENCE else raw
+    return _of_kserve(raw, seen) if raw["kind"] in OF_KSERVE else raw
 
 
 def _of_groups(raw: Object, seen: Seen) -> Object:
@@ -73,10 +79,10 @@ def _of_groups(raw: Object, seen: Seen) -> Object:
 def _of_kserve(raw: Object, seen: Seen) -> Object:
     """Its numbers are those of the Deployment that KServe makes of it.
 
-    KServe's `observedGeneration` is of that Deployment and says nothing of the InferenceService.
+    What KServe says it has observed is not what it has carried out, or is of that Deployment.
     """
     template, meta = server_template(raw), raw["metadata"]
-    count = raw["spec"]["predictor"].get("minReplicas", 1)
+    count = replicas_of(raw)
     made = seen.predictor or {}
     live = made.get("status", {})
     same = stamp(server_template(made)) == stamp(template)

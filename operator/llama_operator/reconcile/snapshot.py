@@ -59,8 +59,9 @@ class World:
     quotas: tuple[Object, ...] = ()
     # Versions of LeaderWorkerSet that are served; None: it is not installed.
     lws: tuple[str, ...] | None = None
-    # The same of KServe's InferenceService.
+    # The same of KServe's InferenceService, and of its LLMInferenceService.
     kserve: tuple[str, ...] | None = None
+    llm_kserve: tuple[str, ...] | None = None
     # Likewise of HTTPRoute and of InferencePool.
     routes: tuple[str, ...] | None = None
     pools: tuple[str, ...] | None = None
@@ -97,8 +98,9 @@ class DeploymentView:
     # Of the places that kept revisions mount, those where a copy lies.
     copies: frozenset[str] = frozenset()
     children: Mapping[tuple[str, str], Object] = field(default_factory=dict)
-    # The Deployment that KServe has made of our InferenceService.
+    # The Deployment that KServe has made of our object, and its Service.
     predictor: Object | None = None
+    entry: Object | None = None
     # Pods that take requests, and the other ranks of those that are groups.
     pods: tuple[Object, ...] = ()
     ranks: tuple[Object, ...] = ()

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from llama_operator.api import labels
 from llama_operator.api.conditions import Condition, Status, find, merge
-from llama_operator.api.template import INFERENCE
+from llama_operator.api.template import OF_KSERVE
 from llama_operator.diagnose import servers
 from llama_operator.diagnose.pods import Cause
 from llama_operator.diagnose.words import same_but_for_numbers
@@ -49,7 +49,7 @@ def build(view: DeploymentView, decision: Decision, failure: Failure | None, now
         "endpoint": reported.endpoint(view),
     }
     status |= _told(view)
-    if server is not None and server["kind"] == INFERENCE:
+    if server is not None and server["kind"] in OF_KSERVE:
         status["kserve"] = kserve.told(view)
     if decision.adapters:
         status["adapters"] = adapters.told(view, decision.adapters)

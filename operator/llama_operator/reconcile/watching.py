@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from llama_operator.api import labels
+from llama_operator.api.template import OF_KSERVE
 from llama_operator.reconcile import listeners, packed, resources, scaling, specs
 from llama_operator.reconcile.caches import Caches
 from llama_operator.reconcile.ownership import leaves
@@ -51,7 +52,8 @@ def watch(manager: Manager, caches: Caches, servers: Controller, weights: Contro
         manager.watch(definition.informer, servers, lambda _: routed(caches))
     manager.watch(caches.gateways, servers, routed_by(caches), predicate=listeners.changed)
     manager.watch(caches.lws.informer, servers, lambda _: grouped(caches))
-    manager.watch(caches.kserve.informer, servers, lambda _: behind_kserve(caches))
+    for definition in (caches.kserve, caches.llm_kserve):
+        manager.watch(definition.informer, servers, lambda _: behind_kserve(caches))
     manager.watch(caches.keda.informer, servers, lambda _: autoscaled(caches))
     manager.watch(caches.quotas, servers, lambda _: autoscaled(caches), predicate=scaling.limits)
     manager.watch(caches.pods, servers, labelled("LlamaDeployment"))
@@ -111,7 +113,7 @@ def of_kserve(server: Object) -> Iterable[Key]:
     controllers = [
         ref for ref in whole["metadata"].get("ownerReferences", ()) if ref.get("controller")
     ]
-    made = any(ref["kind"] == resources.INFERENCES.kind for ref in controllers)
+    made = any(ref["kind"] in OF_KSERVE for ref in controllers)
     return labelled("LlamaDeployment")(whole) if made else []
 
 

@@ -114,11 +114,15 @@ class Serving:
 
 @dataclass(frozen=True)
 class Replacing:
-    """How a Deployment replaces its pods; `record` is kept on it, for who decided that."""
+    """How a Deployment replaces its pods; `record` is kept on it, for who decided that.
+
+    `older`: there are pods of another template yet.
+    """
 
     surge: int = 0
     unavailable: int | str = 1
     record: str = ""
+    older: bool = False
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,10 @@ them: what we keep on the InferenceService must not reach a pod, or each note wo
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-from llama_operator import guard
 from llama_operator.api import labels
 from llama_operator.api.quantity import format_bytes, format_cpu, parse
 from llama_operator.api.template import INFERENCE, KSERVE_CONTAINER
-from llama_operator.render import group, pod
+from llama_operator.render import group, pod, starting
 from llama_operator.render.inputs import Object, Replacing, Serving
 from llama_operator.render.meta import stamped
 
@@ -26,48 +23,13 @@ SCALER, NOBODY = "serving.kserve.io/autoscalerClass", "none"
 ROOM = 4
 
 
-# KServe 0.19 and newer refuse this variable in any container, as one that runs what it names.
-_PATH = "PYTHONPATH"
-_START = """\
-import sys
-sys.path[:0] = {directories}
-from {module} import main
-{call}
-"""
-
-
-class _Program(NamedTuple):
-    """What a command runs, as Python sees it: a module with `main`, how to call that, first words."""
-
-    module: str
-    call: str
-    words: tuple[str, ...] = ()
-
-
-_PROGRAMS = {
-    ("vllm", "serve"): _Program("vllm.entrypoints.cli.main", "sys.exit(main())", ("serve",)),
-    ("python3", "-m", guard.LAUNCHER): _Program(guard.LAUNCHER, "main(sys.argv[1])"),
-}
-
-
 def template(serving: Serving) -> Object:
     """The template of the pods, with its stamp."""
     whole = pod.template(serving)
     (engine,) = whole["spec"]["containers"]
     engine = {**engine, "name": KSERVE_CONTAINER, "resources": _limited(engine["resources"])}
-    engine |= _started(engine)
+    engine = starting.without_variable(engine)
     return stamped({**whole, "spec": {**whole["spec"], "containers": [engine]}})
-
-
-def _started(engine: Object) -> Object:
-    """The same program without the variable by which Python would find the guard."""
-    (path,) = (each["value"] for each in engine["env"] if each["name"] == _PATH)
-    program = _PROGRAMS[tuple(engine["command"])]
-    code = _START.format(directories=path.split(":"), module=program.module, call=program.call)
-    return {
-        "command": ["python3", "-c", code, *program.words],
-        "env": [each for each in engine["env"] if each["name"] != _PATH],
-    }
 
 
 def _limited(asked: Object) -> Object:

@@ -26,6 +26,8 @@ from llama_operator.render.inputs import Object, Serving
 from llama_operator.render.meta import child_labels, digest, unscraped
 
 CONTAINER = "engine"
+# Volume of the copy.
+WEIGHTS = "weights"
 PRESTOP_SECONDS = 5
 # vLLM ends its workers within 15 s after the last request.
 ENGINE_EXIT_SECONDS = 15
@@ -39,7 +41,10 @@ def model_dir(serving: Serving) -> str:
 def template(serving: Serving) -> Object:
     """The pod template of a server."""
     user = serving.spec.pod_metadata
-    own = {**child_labels(serving.owner, labels.SERVER), labels.VOLUME: _volume(serving)}
+    own = {
+        **child_labels(serving.owner, labels.SERVER),
+        labels.VOLUME: volume_label(serving.weights.claim),
+    }
     meta: Object = {"labels": {**user.labels, **own, **unscraped(serving.spec)}}
     carried = {**guarding.carried(serving), **adapting.carried(serving)}
     meta["annotations"] = {**user.annotations, **carried, **compile_cache.carried(serving)}
@@ -120,7 +125,7 @@ def _program(serving: Serving) -> Object:
 def _mounts(serving: Serving) -> list[Object]:
     return [
         {
-            "name": "weights",
+            "name": WEIGHTS,
             "mountPath": model_dir(serving),
             "subPath": serving.weights.path,
             "readOnly": True,
@@ -138,7 +143,7 @@ def _volumes(serving: Serving) -> list[Object]:
     claim = {"claimName": serving.weights.claim, "readOnly": True}
     shm = format_bytes(serving.plan.host.shm_bytes)
     return [
-        {"name": "weights", "persistentVolumeClaim": claim},
+        {"name": WEIGHTS, "persistentVolumeClaim": claim},
         {"name": "tmp", "emptyDir": {}},
         {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": shm}},
         {"name": "cache", "emptyDir": {}},
@@ -162,8 +167,9 @@ def _placement(serving: Serving) -> Object:
     return {key: value for key, value in wanted.items() if value}
 
 
-def _volume(serving: Serving) -> str:
-    return digest({"claim": serving.weights.claim})
+def volume_label(claim: str) -> str:
+    """The label of pods that mount a claim."""
+    return digest({"claim": claim})
 
 
 def _affinity(serving: Serving) -> Object:
@@ -184,7 +190,7 @@ def _affinity(serving: Serving) -> Object:
 def _beside_the_copy(serving: Serving) -> list[Object]:
     if not serving.weights.one_node:
         return []
-    volume = {"matchLabels": {labels.VOLUME: _volume(serving)}}
+    volume = {"matchLabels": {labels.VOLUME: volume_label(serving.weights.claim)}}
     return [{"labelSelector": volume, "topologyKey": "kubernetes.io/hostname"}]
 
 

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from llama_operator.api.template import GROUP_SET, INFERENCE, SERVER, is_group, kind_of
+from llama_operator.api.template import (
+    GROUP_SET,
+    INFERENCE,
+    LLM_INFERENCE,
+    SERVER,
+    is_group,
+    kind_of,
+)
 from llama_operator.render import (
     access,
     activator,
@@ -12,6 +19,7 @@ from llama_operator.render import (
     group,
     jobs,
     kserve,
+    llm_inference,
     network,
     revision,
     routes,
@@ -25,6 +33,7 @@ _MAKERS = {
     SERVER: deployment.deployment,
     GROUP_SET: group.group_set,
     INFERENCE: kserve.inference_service,
+    LLM_INFERENCE: llm_inference.llm_inference_service,
 }
 
 

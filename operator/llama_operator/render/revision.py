@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 from llama_operator.api import labels
+from llama_operator.api.template import LLM_INFERENCE
 from llama_operator.api.v1alpha1 import LlamaDeploymentSpec
 from llama_operator.api.wire import as_dict
-from llama_operator.render import group, kserve, pod
+from llama_operator.render import group, kserve, llm_inference, pod
 from llama_operator.render.inputs import Copy, Object, Serving
 from llama_operator.render.meta import digest, metadata, stamped
 
@@ -60,8 +61,10 @@ def template(serving: Serving) -> Object:
     """The template of the pods, or of a group of them, with its stamp."""
     if serving.plan.nodes > 1:
         return group.template(serving)
-    served = serving.spec.backend == "kserve"
-    return kserve.template(serving) if served else stamped(pod.template(serving))
+    if serving.spec.backend != "kserve":
+        return stamped(pod.template(serving))
+    llm = serving.spec.kserve.resource == LLM_INFERENCE
+    return llm_inference.template(serving) if llm else kserve.template(serving)
 
 
 def content(serving: Serving) -> Object:

@@ -16,6 +16,7 @@ from tests.support import definitions, gomodule
 from tests.support.cluster import Cluster
 
 ROUTES, GATEWAYS = "httproutes.gateway.networking.k8s.io", "gateways.gateway.networking.k8s.io"
+CLASSES = "gatewayclasses.gateway.networking.k8s.io"
 POOLS = "inferencepools.inference.networking.k8s.io"
 # Module and version, its digest, and where in it the definition lies.
 _API = ("sigs.k8s.io/gateway-api@v1.4.0", "h1:ZwlNM6zOHq0h3WUX2gfByPs2yAEsy/EenYJB78jpQfQ=")
@@ -26,6 +27,7 @@ _EXTENSION = (
 _FILES = {
     ROUTES: (*_API, "config/crd/standard/gateway.networking.k8s.io_httproutes.yaml"),
     GATEWAYS: (*_API, "config/crd/standard/gateway.networking.k8s.io_gateways.yaml"),
+    CLASSES: (*_API, "config/crd/standard/gateway.networking.k8s.io_gatewayclasses.yaml"),
     POOLS: (*_EXTENSION, "config/crd/bases/inference.networking.k8s.io_inferencepools.yaml"),
 }
 

@@ -1,4 +1,4 @@
-"""KServe: its real definition of InferenceService, and a stand-in for its controller."""
+"""KServe: its real definitions, stand-ins for its controllers, and the real one of LLMInferenceServices."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ from tests.support.stack import wait_for
 Object = dict[str, Any]
 POLICY = "variables-that-kserve-refuses"
 NAME = "inferenceservices.serving.kserve.io"
+LLM, LLM_PRESETS = (
+    "llminferenceservices.serving.kserve.io",
+    "llminferenceserviceconfigs.serving.kserve.io",
+)
 MODULE, VERSION = "github.com/kserve/kserve", "v0.20.0"
 # Of the module's content, as Go's checksum database has it.
 SUM = "h1:Bs7HxmGV4KFqqptDcWseKv+mwD4YOYHJWcuVgPG2Gug="
@@ -27,6 +31,14 @@ def define(cluster: Cluster) -> None:
     """Install the definition alone."""
     crd = source() / "config/crd/full/serving.kserve.io_inferenceservices.yaml"
     definitions.define(cluster, crd, NAME)
+
+
+def define_llm(cluster: Cluster, *names: str) -> None:
+    """Install the definition of LLMInferenceService, or others of its controller."""
+    for name in names or (LLM,):
+        plural, _, group = name.partition(".")
+        crd = source() / f"config/crd/full/llmisvc/{group}_{plural}.yaml"
+        definitions.define(cluster, crd, name)
 
 
 def refuse_variables(cluster: Cluster) -> None:
