@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from llama_operator.api.conditions import Condition
 from llama_operator.reconcile import kserve, revisions, routing
+from llama_operator.reconcile.course import Course
 from llama_operator.reconcile.decide import Decision
 from llama_operator.reconcile.record import Record
 from llama_operator.reconcile.snapshot import DeploymentView, Object
@@ -31,11 +32,12 @@ def _known(kept: Record | None) -> str:
     return kept.last_good if kept else ""
 
 
-def counts(server: Object | None) -> Object:
-    """How many servers there are, answer, and are of this revision."""
+def counts(server: Object | None, course: Course | None) -> Object:
+    """How many servers there are, answer, and are of this revision; a canary is none of them."""
     live = (server or {}).get("status", {})
     names = ("replicas", "readyReplicas", "updatedReplicas")
-    return {name: int(live.get(name, 0)) for name in names}
+    found = {name: int(live.get(name, 0)) for name in names}
+    return found | ({"updatedReplicas": 0} if course and course.canary else {})
 
 
 def weights(view: DeploymentView) -> Object:
