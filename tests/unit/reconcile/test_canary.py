@@ -195,6 +195,31 @@ def test_what_is_told_and_that_it_comes_to_rest() -> None:
         assert way in servers.status["rollout"]["reason"]
 
 
+def rolled_before() -> Tried:
+    """Servers of their second revision; what is asked for then is the third."""
+    servers = Tried(percent=0)
+    servers.edit(**SEED)
+    servers.pods = [servers.pod("new-0"), servers.pod("new-1")]
+    servers.plays()
+    servers.percent(20)
+    return servers
+
+
+def test_the_last_good_one_is_that_of_the_servers_and_not_the_one_before_it() -> None:
+    servers = rolled_before()
+    good = servers.status["revision"]["lastGood"]
+    assert good == servers.status["revision"]["current"]
+    servers.edit(engine={"args": ["--seed=2"]})
+    assert servers.status["revision"]["lastGood"] == good
+    servers.pods = [servers.pod("new-0", ready=False)]
+    servers.step()
+    assert "--seed=1" in args(servers.server), "none answers just now: it was good all the same"
+    assert servers.status["revision"]["lastGood"] == good
+    servers.percent(0)
+    servers.step()
+    assert servers.status["revision"]["lastGood"] == good
+
+
 def test_everything_that_is_for_servers_is_for_it_as_well() -> None:
     servers = serving()
     servers.edit(podMetadata={"labels": {"team": "a"}})
