@@ -43,6 +43,13 @@ RULES = [
         "a canary is one pod beside servers of one pod; use 1, or remove spec.rollout.canaryPercent",
     ),
     _refused(
+        "of-one-pod",
+        tried(storage={"accessModes": ["ReadWriteOncePod"]}),
+        "storage.accessModes",
+        "ReadWriteOncePod lets one pod mount the weights, and a canary is a second one; use "
+        "ReadWriteOnce or ReadWriteMany, or remove spec.rollout.canaryPercent",
+    ),
+    _refused(
         "to-zero",
         tried(autoscaling={"minReplicas": 0}),
         "autoscaling.minReplicas",

@@ -42,6 +42,14 @@ DEPLOYMENT: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         "spec",
+        f"{_NONE} || !has(self.storage) || !has(self.storage.accessModes) "
+        "|| self.storage.accessModes != ['ReadWriteOncePod']",
+        "spec.storage.accessModes: ReadWriteOncePod lets one pod mount the weights, and a canary is a "
+        "second one; use ReadWriteOnce or ReadWriteMany, " + _REMOVE,
+        ".storage.accessModes",
+    ),
+    Rule(
+        "spec",
         f"{_NONE} || self.rollout.canaryPercent == 100 "
         "|| self.endpoint.port == oldSelf.endpoint.port",
         "spec.endpoint.port: it is of the Service of all servers, and cannot be tried by one; change "

@@ -13,7 +13,7 @@ from llama_operator.api import labels
 from llama_operator.api.template import SERVER, kind_of, server_template
 from llama_operator.diagnose import servers
 from llama_operator.diagnose.template import stamp
-from llama_operator.reconcile import revisions, rollback, routing, strategy
+from llama_operator.reconcile import reach, revisions, rollback, routing, strategy
 from llama_operator.reconcile.actions import Action
 from llama_operator.reconcile.course import Canary, Course
 from llama_operator.reconcile.holders import answers
@@ -146,6 +146,12 @@ def _barred(view: DeploymentView, name: str, template: Object) -> str:
     """Why there is to be none for now; "" where nothing is against it."""
     if not view.spec.replicas:
         return f"Revision {name} waits for servers to be tried beside: spec.replicas is 0"
+    if reach.one_pod(view):
+        return (
+            f"Revision {name} cannot be tried: the claim of the weights is ReadWriteOncePod, and a "
+            "canary is a second pod. To replace the server without one, set "
+            "spec.rollout.canaryPercent to 0"
+        )
     if not routing.served(view).route:
         return f"Revision {name} is tried once requests can be shared out: see Degraded"
     if leaves(view, template):

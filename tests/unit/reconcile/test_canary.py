@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.support.builders import NOW, world
+from tests.support.builders import NOW, deployment, ready_weights, world
 from tests.unit.diagnose.test_pods import ended
 from tests.unit.reconcile.test_rollback import BAD_FLAG, LATE
 from tests.unit.reconcile.test_rollout import NOW_TEXT, SEED, Servers, progressing, told
@@ -297,6 +298,16 @@ def test_it_waits_for_the_kind_that_shares_requests_out() -> None:
     assert alone(servers)
     assert "--seed=1" not in args(servers.server)
     assert "see Degraded" in progressing(servers, decide(servers.view()))[2]
+
+
+def test_weights_that_one_pod_may_mount_are_not_tried_by_a_second() -> None:
+    servers = Tried(1, 3)
+    servers.spec |= {"storage": {"accessModes": ["ReadWriteOncePod"]}, **SEED}
+    copy = ready_weights(deployment(**servers.spec))
+    copy["spec"]["storage"] = servers.spec["storage"]
+    decision = decide(replace(servers.view(), weights=copy))
+    assert not [each for each in decision.desired if each["metadata"]["name"] == CANARY]
+    assert "ReadWriteOncePod" in progressing(servers, decision)[2]
 
 
 @pytest.mark.parametrize(
