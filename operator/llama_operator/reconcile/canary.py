@@ -102,9 +102,8 @@ def _holds(view: DeploymentView, pod: Object) -> bool:
     return not until or view.world.now < datetime.fromisoformat(until) + _LOST
 
 
-def _answers(view: DeploymentView, template: Object) -> bool:
-    found = (pod for pod in view.canaries if stamp(pod) == stamp(template))
-    return any(answers(pod) and not goes(pod) for pod in found)
+def _answers(view: DeploymentView) -> bool:
+    return any(answers(pod) and not goes(pod) for pod in view.canaries)
 
 
 # -- what becomes of it ---------------------------------------------------------------------------
@@ -130,14 +129,14 @@ def rejected(kept: Record | None, name: str, why: rollback.Why, good: str) -> Re
 
 
 def judge(view: DeploymentView, name: str, template: Object, now: Situation) -> Canary:
-    """What is due for the canary of this revision."""
+    """What is due for the canary of this revision; GPUs are counted only while there is none."""
     barred = _barred(view, name, template)
     if barred:
         return Canary(barred)
     room, share = now.room, view.spec.rollout.canary_percent
-    if room is not None and not room.servers and not present(view):
+    if room is not None and not room.servers:
         return Canary(_no_room(view, name, now), free=room.free, waits=True)
-    if _answers(view, template):
+    if _answers(view):
         return Canary(_serves(view, name, share), template, share)
     return Canary(_starts(view, name, share), template)
 

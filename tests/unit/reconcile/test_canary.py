@@ -221,6 +221,31 @@ def test_the_last_good_one_is_that_of_the_servers_and_not_the_one_before_it() ->
     assert servers.status["revision"]["lastGood"] == good
 
 
+def test_the_plan_is_that_of_the_servers() -> None:
+    servers = Tried()
+    servers.edit(sizing={"maxModelLen": 4096})
+    assert "--max-model-len=4096" in args(servers.made)
+    assert servers.status["plan"]["maxModelLen"] == 131072
+
+
+def test_what_only_the_canary_mounts_is_there_for_it() -> None:
+    servers = Tried()
+    servers.edit(lora={"enabled": True}, compileCache={"storage": {}})
+    for name in ("web-adapters", "web-compile-cache"):
+        assert servers.child("PersistentVolumeClaim", name) is not None
+    assert servers.child("ConfigMap", "web-adapters") is not None
+
+
+def test_adapters_of_servers_stay_where_a_canary_has_none() -> None:
+    adapter = {"name": "sql", "source": {"huggingFace": {"repo": "o/sql"}}}
+    servers = Tried(lora={"enabled": True}, adapters=[adapter])
+    listed = servers.child("ConfigMap", "web-adapters")
+    servers.edit(lora={"enabled": False}, adapters=[])
+    assert servers.made
+    assert servers.child("ConfigMap", "web-adapters") == listed
+    assert servers.child("PersistentVolumeClaim", "web-adapters") is not None
+
+
 def test_everything_that_is_for_servers_is_for_it_as_well() -> None:
     servers = serving()
     servers.edit(podMetadata={"labels": {"team": "a"}})
@@ -395,6 +420,16 @@ def test_an_earlier_revision_is_gone_back_to_at_once() -> None:
     assert "--seed=1" not in args(servers.server)
 
 
+def test_taken_back_in_the_middle_of_a_rollout_it_goes_back_at_once() -> None:
+    servers = Tried(percent=0)
+    servers.edit(**SEED)
+    servers.pods[0] = servers.pod("new-0")
+    servers.spec["rollout"] = {"canaryPercent": 20}
+    servers.edit(engine={})
+    assert alone(servers)
+    assert "--seed=1" not in args(servers.server)
+
+
 def test_another_change_is_tried_after_the_one_before_has_stopped() -> None:
     servers = serving()
     servers.edit(engine={"args": ["--seed=2"]})
@@ -500,6 +535,25 @@ def test_servers_that_were_removed_come_back_as_they_were() -> None:
     servers.children = [each for each in servers.children if each is not servers.server]
     servers.step()
     assert "--seed=1" not in args(servers.server)
+    assert "--seed=1" in args(servers.made)
+
+
+def test_the_revision_that_they_come_back_to_is_kept() -> None:
+    servers = serving(rollout={"historyLimit": 0})
+    good = servers.status["revision"]["lastGood"]
+    servers.children = [each for each in servers.children if each is not servers.server]
+    servers.step()
+    assert servers.child(revisions.KIND, good) is not None
+
+
+def test_servers_of_a_revision_that_cannot_be_read_stay_as_they_are() -> None:
+    servers = Tried()
+    for each in servers.children:
+        if each["kind"] == revisions.KIND:
+            each["packed"] = b"of another version"
+    before = servers.server["spec"]["template"]
+    servers.edit(**SEED)
+    assert servers.server["spec"]["template"] == before
     assert "--seed=1" in args(servers.made)
 
 
