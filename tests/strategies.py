@@ -76,6 +76,7 @@ SPECS: list[Object] = [
 OWNERLESS: list[Object] = [
     {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": {"ports": [{"port": 1}]}},
     {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": {"replicas": 9}},
+    {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web-canary"}, "spec": {"replicas": 9}},
     {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "web-api-key"}, "data": {"x": "y"}},
     {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "mine"}, "data": {"default": "y"}},
     {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "web"}, "spec": {"x": 1}},

@@ -96,7 +96,7 @@ def test_status_of_a_canary_says_its_share_and_how_to_go_on(llamactl: Run, api: 
         assert words in result.stdout
 
 
-def test_pods_of_a_canary_are_shown_with_the_servers(llamactl: Run, api: Fake) -> None:
+def test_pods_of_a_canary_are_read_with_the_servers(llamactl: Run, api: Fake) -> None:
     serve(api)
     for words in (("status", "my-llama"), ("logs", "my-llama")):
         api.asked.clear()

@@ -17,6 +17,7 @@ from tests.support import builders, gateway
 from tests.support.onlooker import Onlooker
 from tests.support.played_node import BAD_FLAG, answers
 from tests.support.ready_copy import COPY
+from tests.support.stack import OPERATOR, Stack
 
 from llama_operator.api import labels
 from llama_operator.reconcile import resources
@@ -108,7 +109,7 @@ async def _life(directory: Path) -> None:
         seen = Trial(stage)
         await seen.is_ready(1)
         await seen.no_canary()
-        for part in (_tried, _undone, _rejected, _without_room, _promoted, _deleted):
+        for part in (_tried, _restarted, _undone, _rejected, _without_room, _promoted, _deleted):
             await part(seen)
 
 
@@ -142,6 +143,16 @@ def _labelled(seen: Trial) -> set[str]:
     return {meta["name"] for meta in found if meta["labels"].get("team") == "a"}
 
 
+async def _restarted(seen: Trial) -> None:
+    """Without an operator all goes on, and the next one goes on from there."""
+    before, stack = (seen.servers, seen.tried), Stack(seen.stage.cluster)
+    await asyncio.to_thread(stack.stop, OPERATOR)
+    await seen.change(rollout={"canaryPercent": 30})
+    await asyncio.to_thread(stack.start_operator, "https://hub.invalid")
+    await seen.shares(servers=70, canary=30)
+    assert (seen.servers, seen.tried) == before
+
+
 async def _undone(seen: Trial) -> None:
     before, good = seen.servers, seen.status["revision"]["lastGood"]
     generation = await seen.change(rollout={"undoTo": good})
@@ -171,7 +182,7 @@ async def _without_room(seen: Trial) -> None:
     before = seen.servers
     await seen.stage.node.gives(2)
     await seen.change(engine={"args": ["--seed=2"]})
-    await seen.comes("why not", lambda: seen.says("WaitingForGPUs", "needs 1 free GPUs"))
+    await seen.comes("why not", lambda: seen.says("WaitingForGPUs", "needs 1 free GPU beside"))
     generation = await seen.change(engine=None)
     await seen.is_ready(generation)
     await seen.stage.node.gives(3)

@@ -159,7 +159,7 @@ def _barred(view: DeploymentView, name: str, template: Object) -> str:
 
 
 def _no_room(view: DeploymentView, name: str, now: Situation) -> str:
-    need = f"{now.each} free GPUs" if now.each else "room on a node"
+    need = f"{now.each} free GPU{'s' * (now.each > 1)}" if now.each else "room on a node"
     return (
         f"{strategy.held(now)}: the canary of revision {name} needs {need} beside the servers, which "
         "go on. Free GPUs or add a node, or replace all servers without one: "

@@ -282,7 +282,7 @@ def test_without_a_free_gpu_nothing_is_touched_and_it_is_said_how_many_it_needs(
     state, reason, message = progressing(servers, decision)
     assert (state, reason) == ("False", "WaitingForGPUs")
     assert "0 of 2 GPUs are free" in message
-    assert "needs 1 free GPUs" in message
+    assert "needs 1 free GPU beside" in message
     assert "rollout.canaryPercent=0" in message
     assert decision.requeue_after == 30
     servers.nodes[0]["status"]["allocatable"]["nvidia.com/gpu"] = "3"
