@@ -63,10 +63,9 @@ def _can_be(view: DeploymentView, server: Object | None, good: str) -> bool:
     return bool(good) and (good == present or known)
 
 
-def fits(view: DeploymentView, template: Object) -> bool:
+def fits(server: Object, template: Object) -> bool:
     """Whether one pod can be tried: neither the servers nor the new one are of another kind."""
-    server = view.server
-    return kind_of(template) == SERVER and (server is None or server["kind"] == SERVER)
+    return kind_of(template) == SERVER and bool(server["kind"] == SERVER)
 
 
 # -- what there is of it --------------------------------------------------------------------------
@@ -145,6 +144,9 @@ def _barred(view: DeploymentView, name: str, template: Object) -> str:
     """Why there is to be none for now; "" where nothing is against it."""
     if not view.spec.replicas:
         return f"Revision {name} waits for servers to be tried beside: spec.replicas is 0"
+    if view.server is None and not present(view):
+        # GPUs cannot be told from theirs, which are to be made again first.
+        return f"Revision {name} waits for servers to be tried beside: they are made again"
     if reach.one_pod(view):
         return (
             f"Revision {name} cannot be tried: the claim of the weights is ReadWriteOncePod, and a "

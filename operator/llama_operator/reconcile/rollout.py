@@ -76,9 +76,9 @@ def _towards(
 
 def _beside(view: DeploymentView, name: str, template: Object, gpus: int, good: str) -> Course:
     """Servers stay at the last good revision, and one of another is tried beside them."""
+    if view.server is not None and not canary.fits(view.server, template):
+        return replace(_as_it_is(view, view.server), refused=canary.UNFIT)
     on = _stays(view, good)
-    if not canary.fits(view, template):
-        return replace(on, refused=canary.UNFIT)
     why = canary.failure(view, template)
     if why is not None:
         return _back(view, canary.rejected(on.record, name, why, good), on.template)

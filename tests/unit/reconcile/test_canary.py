@@ -538,6 +538,16 @@ def test_servers_that_were_removed_come_back_as_they_were() -> None:
     assert "--seed=1" in args(servers.made)
 
 
+def test_servers_that_were_removed_come_back_before_one_is_made_beside_them() -> None:
+    servers = Tried()
+    servers.children = [each for each in servers.children if each is not servers.server]
+    servers.edit(**SEED)
+    assert "--seed=1" not in args(servers.server)
+    assert alone(servers), "it would take their GPUs"
+    servers.step()
+    assert "--seed=1" in args(servers.made)
+
+
 def test_the_revision_that_they_come_back_to_is_kept() -> None:
     servers = serving(rollout={"historyLimit": 0})
     good = servers.status["revision"]["lastGood"]
