@@ -73,7 +73,8 @@ class Trial(Onlooker):
         found = await self.stage.api.get(resources.SERVICES, NAMESPACE, service)
         labelled = ",".join(f"{key}={value}" for key, value in found["spec"]["selector"].items())
         pods = await self.stage.api.list(resources.PODS, NAMESPACE, label_selector=labelled)
-        return {each["metadata"]["name"] for each in pods}
+        metas = [each["metadata"] for each in pods]
+        return {meta["name"] for meta in metas if not meta.get("deletionTimestamp")}
 
     async def no_canary(self) -> None:
         await self.comes("no pod of a canary", lambda: not self.tried)
