@@ -41,6 +41,10 @@ SPECS: list[Object] = [
         "routing": "PrefixAware",
         "httpRoute": {"parentRefs": [{"name": "public", "namespace": "infra"}]},
     }},
+    {
+        "endpoint": {"httpRoute": {"parentRefs": [{"name": "public"}]}},
+        "engine": {"args": ["--seed=1"]}, "rollout": {"canaryPercent": 20},
+    },
     {"endpoint": {"ingress": {"host": "a.example", "tlsSecretName": "tls"}}},
     {"gpu": {"count": 2}},
     {"gpu": {"product": "", "count": 4}},
@@ -73,6 +77,7 @@ SPECS: list[Object] = [
 OWNERLESS: list[Object] = [
     {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": {"ports": [{"port": 1}]}},
     {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": {"replicas": 9}},
+    {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web-canary"}, "spec": {"replicas": 9}},
     {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "web-api-key"}, "data": {"x": "y"}},
     {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "mine"}, "data": {"default": "y"}},
     {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "web"}, "spec": {"x": 1}},
@@ -98,8 +103,11 @@ def _sane(spec: Object) -> bool:
     asleep = spec.get("autoscaling", {}).get("minReplicas", 1) == 0
     several = spec.get("sizing", {}).get("nodes", 1) > 1
     prefixes = endpoint.get("routing") == "PrefixAware"
+    tried = spec.get("rollout", {}).get("canaryPercent", 0) and not behind
+    split = "httpRoute" in endpoint and not prefixes
     return not (
-        ("weightsRef" in spec and {"source", "storage"} & set(spec))
+        (tried and (asleep or several or not split))
+        or ("weightsRef" in spec and {"source", "storage"} & set(spec))
         or {"httpRoute", "ingress"} <= set(endpoint)
         or (asleep and prefixes)
         or (llm and (not behind or canary))
@@ -191,6 +199,60 @@ _MOVES: dict[str, Any] = {
     "lose": _lose,
     "bend": _bend,
 }
+
+# -- canaries -----------------------------------------------------------------------------------
+
+ROUTED: Object = {
+    "endpoint": {"httpRoute": {"parentRefs": [{"name": "public"}]}},
+    "storage": {"accessModes": ["ReadWriteMany"]},
+}
+TRIED: list[Object] = [
+    merged(ROUTED, spec)
+    for spec in (
+        {"rollout": {"canaryPercent": 20}},
+        {"rollout": {"canaryPercent": 60}, "engine": {"args": ["--seed=1"]}},
+        {"rollout": {"canaryPercent": 60}, "engine": {"args": ["--seed=2"]}, "replicas": 3},
+        {"rollout": {"canaryPercent": 20}, "engine": {"args": ["--seed=1"]}},
+        {"rollout": {"canaryPercent": 0}, "engine": {"args": ["--seed=1"]}},
+        {"rollout": {"canaryPercent": 100, "strategy": "Swap"}, "engine": {"args": ["--seed=2"]}},
+        {"rollout": {"canaryPercent": 20}, "replicas": 0, "engine": {"args": ["--seed=3"]}},
+        {"rollout": {"canaryPercent": 20}, "paused": True, "engine": {"args": ["--seed=4"]}},
+        {"rollout": {"canaryPercent": 20}, "lora": {"enabled": True}},
+        {"rollout": {"canaryPercent": 20, "automaticRollback": False, "historyLimit": 0},
+         "engine": {"args": ["--seed=5"]}, "compileCache": {"storage": {}}},
+        {"rollout": {"canaryPercent": 0}},
+    )
+]  # fmt: skip
+
+
+def _try(simulation: Simulation, draw: st.DrawFn) -> None:
+    raw = simulation.memory.objects[("LlamaDeployment", simulation.name)]
+    meta = {**raw["metadata"], "generation": raw["metadata"]["generation"] + 1}
+    spec = deployment(**draw(st.sampled_from(TRIED)))["spec"]
+    simulation.memory.put({**raw, "spec": spec, "metadata": meta})
+
+
+def _fare(simulation: Simulation, draw: st.DrawFn) -> None:
+    simulation.canary = draw(st.sampled_from(["answers", "starts", "ends"]))
+
+
+@st.composite
+def tried(draw: st.DrawFn) -> Simulation:
+    """Servers that have proven good, and after that changes that are tried, at any moment."""
+    raw = deployment(**draw(st.sampled_from(TRIED)))
+    simulation = Simulation(Memory([raw]), env=world(nodes=(gpu_node(),), routes=("v1",)))
+    simulation.holders, simulation.gateways = draw(st.sampled_from([None, ()])), {}
+    simulation.settle()
+    moves = {**_MOVES, "edit": _try, "fare": _fare}
+    for move in draw(
+        st.sampled_from([(), ("edit", "serve", "play"), ("edit", "serve", "play", "serve")])
+    ):
+        moves[move](simulation, draw)
+    for _ in range(draw(st.integers(1, 9))):
+        move = draw(st.sampled_from(["serve", "serve", "play", "edit", "edit", "fare", "lose"]))
+        moves[move](simulation, draw)
+    return simulation
+
 
 # -- pods ---------------------------------------------------------------------------------------
 

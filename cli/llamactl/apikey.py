@@ -222,7 +222,7 @@ def _servers(kube: Kube, secret: str, obj: Mapping[str, Any]) -> list[Object]:
 
 
 def _pods(kube: Kube, name: str) -> list[Object]:
-    return kube.list(PODS, selector=view.pod_selector(name, labels.SERVER))
+    return kube.list(PODS, selector=view.servers_selector(name))
 
 
 def _is_old(pod: Object) -> bool:

@@ -7,7 +7,10 @@ restart, so equal names mean that no server is touched. Pure.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from llama_operator.api.v1alpha1 import LlamaDeploymentSpec
 
 Spec = Mapping[str, Any]
 
@@ -84,12 +87,28 @@ def _of_revisions(before: Spec, after: Spec) -> str:
     moved = weights_name(old) != weights_name(new)
     same = Copy(name="", claim="", path="", bytes=0)
     if not moved and inputs_of(old, same) == inputs_of(new, same):
-        return ""
+        return _FOR_ALL if _share(old) and not _share(new) else ""
     count = min(old.replicas, new.replicas)
     if not count:
         return ""
     first = f"Other weights ({weights_name(new)}) are made ready first. " if moved else ""
+    if _share(new):
+        return first + _TRIED.format(share=_share(new))
     return first + _restarted(count, new.rollout.strategy, allowed=new.rollout.allow_downtime)
+
+
+_FOR_ALL = "If a canary is tried, all servers are replaced by those of its revision."
+_TRIED = (
+    "One server of the new revision starts beside the others where GPUs are free for it, and gets "
+    "{share} % of the requests of the HTTPRoute; the others go on."
+)
+
+
+def _share(spec: LlamaDeploymentSpec) -> int:
+    """Percent of the requests that a canary gets; 0 where a change needs none, or KServe's."""
+    wanted = spec.rollout.canary_percent
+    ours = spec.backend == "native" and spec.endpoint.http_route is not None
+    return wanted if ours and wanted < 100 and not spec.rollout.undo_to else 0
 
 
 def _restarted(count: int, strategy: str, *, allowed: bool) -> str:

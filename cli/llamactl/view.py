@@ -84,6 +84,12 @@ def pod_selector(name: str, component: str) -> str:
     return f"{labels.DEPLOYMENT}={name},{labels.COMPONENT}={component}"
 
 
+def servers_selector(name: str) -> str:
+    """Label selector of its servers, with one that is tried beside the others."""
+    either = f"{labels.COMPONENT} in ({labels.SERVER},{labels.TRIED})"
+    return f"{labels.DEPLOYMENT}={name},{either}"
+
+
 def pod_ready(pod: Object) -> bool:
     """Is the pod's Ready condition True, and is it not being deleted?"""
     if path(pod, "metadata", "deletionTimestamp"):

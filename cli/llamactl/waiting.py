@@ -53,7 +53,7 @@ def snapshot(kube: Kube, name: str) -> Snapshot:
     return Snapshot(
         deployment,
         _readable(lambda: kube.find(WEIGHTS, weights)) if weights else None,
-        _readable(lambda: kube.list(PODS, selector=view.pod_selector(name, labels.SERVER))) or (),
+        _readable(lambda: kube.list(PODS, selector=view.servers_selector(name))) or (),
     )
 
 
@@ -166,5 +166,5 @@ def _gone(kube: Kube, name: str, uid: str) -> bool:
     found: Object | None = kube.find(DEPLOYMENTS, name)
     if found is not None and view.path(found, "metadata", "uid") == uid:
         return False
-    pods = _readable(lambda: kube.list(PODS, selector=view.pod_selector(name, labels.SERVER)))
+    pods = _readable(lambda: kube.list(PODS, selector=view.servers_selector(name)))
     return found is not None or not pods

@@ -42,7 +42,7 @@ def test_pod_monitors_select_what_the_operator_makes() -> None:
 
     unwanted = ("false",)
     assert found == {
-        "ops-servers": ("http", (), ("server",), unwanted, name_of("deployment")),
+        "ops-servers": ("http", (), ("server", "canary"), unwanted, name_of("deployment")),
         "ops-activators": ("admin", (), ("activator",), unwanted, name_of("deployment")),
         "ops-weights": ("metrics", (), ("fetch", "verify"), unwanted, name_of("weights")),
     }

@@ -221,3 +221,30 @@ def test_merge_patches_lead_from_one_to_the_other() -> None:
     for _ in range(500):
         before, after = {"s": made(3)}, {"s": made(3)}
         assert merged(before, changing.merge_patch(before, after)) == after
+
+
+# -- a canary -------------------------------------------------------------------------------------
+
+TRIED: dict[str, Any] = {
+    **BASE,
+    "endpoint": {"httpRoute": {"parentRefs": [{"name": "public"}]}},
+    "rollout": {"canaryPercent": 20},
+}
+
+
+@pytest.mark.parametrize(
+    ("after", "words"),
+    [
+        (
+            {"engine": {"args": ["--seed=1"]}},
+            "gets 20 % of the requests of the HTTPRoute; the others",
+        ),
+        ({"rollout": {"canaryPercent": 50}}, "No server restarts."),
+        ({"rollout": {}}, "If a canary is tried, all servers are replaced"),
+        ({"rollout": {"canaryPercent": 100}}, "If a canary is tried, all servers are replaced"),
+        ({"rollout": {}, "engine": {"args": ["--seed=1"]}}, "All 2 servers restart"),
+        ({"rollout": {"canaryPercent": 20, "undoTo": "x-1"}}, "replaced by those of revision x-1"),
+    ],
+)
+def test_a_canary_restarts_no_other_server(after: dict[str, Any], words: str) -> None:
+    assert words in restarts.verdict(TRIED, {**TRIED, **after}, "x")

@@ -124,6 +124,13 @@ def test_what_it_writes_is_what_the_guard_reads(llamactl: Run, api: Fake, tmp_pa
     assert until.timestamp() == known == pytest.approx(time.time() + 600, abs=5)
 
 
+def test_a_canary_is_woken_with_the_servers(llamactl: Run, api: Fake) -> None:
+    assert llamactl("key", "rotate", "my-llama").exit_code == 0
+    asked = [path for method, path in api.asked if method == "GET" and "/pods" in path]
+    assert all("in+%28server%2Ccanary%29" in path for path in asked)
+    assert asked
+
+
 def test_a_second_rotation_keeps_what_counts_and_drops_what_ended(
     llamactl: Run, api: Fake, at: Callable[[datetime], None]
 ) -> None:

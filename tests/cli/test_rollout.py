@@ -82,6 +82,29 @@ def test_status_says_how_and_how_far(llamactl: Run, api: Fake) -> None:
     assert max(map(len, result.stdout.splitlines())) <= 100
 
 
+def test_status_of_a_canary_says_its_share_and_how_to_go_on(llamactl: Run, api: Fake) -> None:
+    why = "Canary: revision my-llama-b answers. For all servers: llamactl set my-llama x=0"
+    serve(
+        api,
+        condition("Progressing", "True", "RollingOut", why),
+        rollout={"strategy": "Canary", "reason": why},
+        updatedReplicas=0,
+    )
+    result = llamactl("rollout", "status", "my-llama")
+    assert result.exit_code == 0, result.output
+    for words in ("Canary", "0 of 2 replaced, 2 answer", "For all servers: llamactl set my-llama"):
+        assert words in result.stdout
+
+
+def test_pods_of_a_canary_are_read_with_the_servers(llamactl: Run, api: Fake) -> None:
+    serve(api)
+    for words in (("status", "my-llama"), ("logs", "my-llama")):
+        api.asked.clear()
+        llamactl(*words)
+        asked = [path for _, path in api.asked if "/pods" in path]
+        assert any("in+%28server%2Ccanary%29" in path for path in asked), (words, asked)
+
+
 @pytest.mark.parametrize("reason", ["RevisionRejected", "WaitingForGPUs", "StartupStalled"])
 def test_what_stands_still_is_exit_1(llamactl: Run, api: Fake, reason: str) -> None:
     serve(api, condition("Progressing", "False", reason, "because"))

@@ -242,13 +242,6 @@ RULES = [
         "spec.observability.otlpEndpoint: transformers sends no traces; remove it, or use vllm",
     ),
     Refusal(
-        "canary-without-kserve",
-        deployment(rollout={"canaryPercent": 1}),
-        "spec.rollout.canaryPercent",
-        "spec.rollout.canaryPercent: it is KServe that splits traffic; set spec.backend to kserve, "
-        "or remove it",
-    ),
-    Refusal(
         "kserve-to-zero",
         deployment(backend="kserve", autoscaling={"minReplicas": 0}),
         "spec.autoscaling.minReplicas",

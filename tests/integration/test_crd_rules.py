@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tests.integration import crd_accepted as right
+from tests.integration import crd_canaries as canaries
 from tests.integration import crd_cases as cases
 from tests.integration import crd_routes as routes
 from tests.integration.crd_cases import Refusal, deployment, hugging_face, weights
@@ -24,8 +25,8 @@ def refused_with(answer: Answer) -> tuple[str, str]:
     return answer.causes[0]
 
 
-RULES = [*cases.RULES, *routes.RULES]
-ACCEPTED = {**right.ACCEPTED, **routes.ACCEPTED}
+RULES = [*cases.RULES, *routes.RULES, *canaries.RULES]
+ACCEPTED = {**right.ACCEPTED, **routes.ACCEPTED, **canaries.ACCEPTED}
 
 
 @pytest.mark.parametrize("case", RULES, ids=lambda case: case.id)
@@ -199,7 +200,7 @@ STORAGE = f"spec.storage: {MAKE_NEW}; only spec.storage.size may grow"
 SHRINK = "spec.storage.size: a volume cannot shrink; keep or raise it"
 UPDATE_MESSAGES = (
     *(f"spec.{field}: {MAKE_NEW}" for field in ("model", "source", "adapter")),
-    *(STORAGE, SHRINK),
+    *(STORAGE, SHRINK, canaries.PORT),
 )
 CHANGES: list[tuple[dict[str, Any], str, str]] = [
     ({"model": "llama-3.2-1b"}, "spec.model", f"spec.model: {MAKE_NEW}"),
@@ -253,3 +254,27 @@ def test_a_size_may_be_given_later_but_not_a_place(api: RawApi) -> None:
     assert sized.status == 200
     assert refused_with(placed)[1].endswith(STORAGE)
     assert refused_with(sourced)[1].endswith(f"spec.source: {MAKE_NEW}")
+
+
+@pytest.fixture
+def tried(api: RawApi) -> Iterator[str]:
+    made = canaries.tried()
+    assert api.create(made, dry_run=False).status == 201
+    yield made["metadata"]["name"]
+    api.delete("LlamaDeployment", made["metadata"]["name"])
+
+
+def test_the_port_of_all_servers_cannot_be_tried_by_one(api: RawApi, tried: str) -> None:
+    port: dict[str, Any] = {"endpoint": {"port": 9000}}
+    where, message = refused_with(api.merge("LlamaDeployment", tried, {"spec": port}))
+    assert where == "spec.endpoint.port"
+    assert message.endswith(f": {canaries.PORT}")
+    for percent in (0, 100):
+        spec = {**port, "rollout": {"canaryPercent": percent}}
+        assert api.merge("LlamaDeployment", tried, {"spec": spec}).status == 200
+        port = {"endpoint": {"port": 9001}}
+
+
+def test_the_share_of_a_canary_may_change(api: RawApi, tried: str) -> None:
+    spec = {"rollout": {"canaryPercent": 50}, "engine": {"args": ["--seed=1"]}}
+    assert api.merge("LlamaDeployment", tried, {"spec": spec}).status == 200

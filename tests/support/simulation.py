@@ -18,6 +18,7 @@ from llama_operator.api.v1alpha1 import LlamaDeploymentSpec, LlamaWeightsSpec
 from llama_operator.diagnose.template import stamp
 from llama_operator.reconcile import (
     adapters,
+    canary,
     decide,
     decide_weights,
     listeners,
@@ -52,6 +53,7 @@ from tests.support.memory import Memory
 
 Object = dict[str, Any]
 STAMP = "2026-01-01T12:00:00Z"
+BAD_WORDS = "vllm: error: unrecognized arguments: --seeed=1"
 SHAPE = {
     "architecture": "LlamaForCausalLM", "numLayers": 32, "hiddenSize": 4096,
     "numAttentionHeads": 32, "numKVHeads": 8, "headDim": 128, "intermediateSize": 14336,
@@ -92,6 +94,8 @@ class Simulation:
         self.gateways: Mapping[Parent, Object] | None = None
         # Whether those of other namespaces may be seen.
         self.sees_gateways = True
+        # What a canary does once it runs: it "answers", "starts" or "ends".
+        self.canary = "answers"
 
     # -- snapshots --------------------------------------------------------------------------
 
@@ -116,6 +120,7 @@ class Simulation:
             predictor=self._predictor(),
             pods=sets.firsts(pods),
             ranks=sets.ranks(pods),
+            canaries=self._canaries(children),
             key=self._key(spec),
             gateways=self._gateways(spec),
         )
@@ -125,6 +130,18 @@ class Simulation:
         """A pod as it is in the cluster by now; one of another template is replaced."""
         live = self.memory.objects.get(("Pod", pod["metadata"]["name"]))
         return live if live and stamp(live) == stamp(pod) else self.memory.put(pod)
+
+    def _canaries(self, children: Mapping[tuple[str, str], Object]) -> tuple[Object, ...]:
+        """The pod of a canary that has been played; it goes with what made it."""
+        made = canary.among(children, self.name)
+        if made is None or "status" not in made:
+            return ()
+        ended = {"terminated": {"exitCode": 2, "finishedAt": STAMP, "message": BAD_WORDS}}
+        box = {"name": "engine", "image": "x:1", "state": ended if self.canary == "ends" else {}}
+        ready = {"type": "Ready", "status": str(self.canary == "answers")}
+        meta = {**server_template(made)["metadata"], "name": "c", "namespace": "default"}
+        status = {"conditions": [ready], "containerStatuses": [box]}
+        return ({"kind": "Pod", "metadata": {**meta, "uid": "uid-c"}, "status": status},)
 
     def _gateways(self, spec: LlamaDeploymentSpec) -> dict[Parent, Object | None] | None:
         there = self.gateways

@@ -72,7 +72,7 @@ def _runs(kube: Kube, name: str, weights: bool) -> list[Run] | None:
     copy = view.path(deployment, "status", "weights", "name")
     pods = kube.list(PODS, selector=f"{labels.WEIGHTS}={copy}") if copy else []
     if not weights:
-        pods += kube.list(PODS, selector=view.pod_selector(name, labels.SERVER))
+        pods += kube.list(PODS, selector=view.servers_selector(name))
     return podruns.runs(pods)
 
 

@@ -18,6 +18,8 @@ COMPONENT: Final = "app.kubernetes.io/component"
 SERVER: Final = "server"
 # A rank of a server over several nodes that takes no requests: the first one is its SERVER.
 WORKER: Final = "worker"
+# The one server of a revision that is tried beside the others: what selects SERVER leaves it out.
+TRIED: Final = "canary"
 PREFLIGHT: Final = "preflight"
 FETCH: Final = "fetch"
 VERIFY: Final = "verify"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from llama_operator.api import labels, reserved, rules_outward
+from llama_operator.api import labels, reserved, rules_canary, rules_outward
 from llama_operator.api.rule import Rule
 
 
@@ -210,6 +210,7 @@ DEPLOYMENT: Final[tuple[Rule, ...]] = (
     ),
     _reserved_key("labels"),
     _reserved_key("annotations"),
+    *rules_canary.DEPLOYMENT,
     *rules_outward.DEPLOYMENT,
 )
 

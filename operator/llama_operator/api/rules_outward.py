@@ -9,13 +9,6 @@ from llama_operator.api.rule import Rule
 DEPLOYMENT: Final[tuple[Rule, ...]] = (
     Rule(
         "spec",
-        "self.rollout.canaryPercent == 0 || self.backend == 'kserve'",
-        "spec.rollout.canaryPercent: it is KServe that splits traffic; set spec.backend to kserve, "
-        "or remove it",
-        ".rollout.canaryPercent",
-    ),
-    Rule(
-        "spec",
         "self.backend != 'kserve' || !has(self.autoscaling) || self.autoscaling.minReplicas > 0",
         "spec.autoscaling.minReplicas: 0 needs backend native, which holds requests meanwhile; use "
         "1, or set spec.backend to native",

@@ -40,8 +40,9 @@ class RolloutSpec(Model):
     )
     canary_percent: int = Field(
         default=0,
-        description="Share of the traffic, in percent, that KServe is to send to a new revision; "
-        "0 or 100: all. Needs backend kserve. Default 0.",
+        description="Share of the requests from outside, in percent, that a new revision is to get "
+        "while one server of it is tried beside the others; 0 or 100: all servers are replaced. Needs "
+        "endpoint.httpRoute; backend kserve passes it on to KServe. Default 0.",
         ge=0,
         le=100,
         json_schema_extra=INT32,

@@ -189,11 +189,15 @@ class RevisionStatus(Model):
 class RolloutStatus(Model):
     """How servers are, or were last, replaced."""
 
-    strategy: str | None = Field(default=None, description="Surge, InPlace or Swap.", max_length=32)
+    strategy: str | None = Field(
+        default=None,
+        description="Surge, InPlace or Swap; Canary while one is tried.",
+        max_length=32,
+    )
     free_gpus: int | None = Field(
         default=None,
         alias="freeGPUs",
-        description="GPUs for this pod that nobody held when the rollout began.",
+        description="GPUs for this pod that nobody held when the rollout began, or was to begin.",
         ge=0,
         json_schema_extra=INT32,
     )

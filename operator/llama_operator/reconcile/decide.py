@@ -15,6 +15,7 @@ from llama_operator.api.template import GROUP_SET
 from llama_operator.planner.plan import Plan
 from llama_operator.reconcile import (
     adapters,
+    canary,
     groups,
     kserve,
     planning,
@@ -34,6 +35,7 @@ from llama_operator.reconcile.actions import (
     CreateWeights,
 )
 from llama_operator.reconcile.copies import copy_of, weights_condition
+from llama_operator.reconcile.course import Course
 from llama_operator.reconcile.ownership import converge, prune
 from llama_operator.reconcile.snapshot import FOLLOW_SECONDS, DeploymentView, Object, SecretView
 from llama_operator.render import render, secret
@@ -63,7 +65,7 @@ class Decision:
     # How the adapters are, one by one.
     adapters: list[adapters.Row] = field(default_factory=list)
     # How the servers come to be of it; None while there is nothing to serve.
-    course: rollout.Course | None = None
+    course: Course | None = None
 
     @property
     def plan(self) -> Plan | None:
@@ -84,7 +86,7 @@ def decide(view: DeploymentView) -> Decision:
     blocked = _blocked(view)
     ready = judgement.plan is not None and condition.status == "True"
     course, desired = _desired(view, judgement, kept, name) if ready else (None, [])
-    lora = adapters.decide(view, judgement.plan, course.template if course else None)
+    lora = adapters.decide(view, judgement.plan, course.newest if course else None)
     missing = (groups.problem(view, course) or kserve.problem(view, course)) if course else None
     if missing is not None:
         # What serves already goes on; what is missing is watched, so its coming is seen.
@@ -118,7 +120,7 @@ def decide(view: DeploymentView) -> Decision:
 
 
 def _spare(
-    view: DeploymentView, desired: list[Object], revision: str, course: rollout.Course | None
+    view: DeploymentView, desired: list[Object], revision: str, course: Course | None
 ) -> list[Action]:
     kinds = ["PodDisruptionBudget", "NetworkPolicy"]
     if not view.spec.compile_cache.enabled:
@@ -126,7 +128,7 @@ def _spare(
         kinds.append("PersistentVolumeClaim")
     kept = rollout.needed(view, revision, course) if course else {revision}
     gone = [*prune(desired, view.children, kinds), *scaling.spare(view, desired)]
-    gone += routing.spare(view, desired)
+    gone += [*routing.spare(view, desired), *canary.spare(view, desired)]
     gone += rollout.leaves(view, course) if course else []
     # A NetworkPolicy of an activator, or of a picker, is of both.
     return [*dict.fromkeys(gone), *revisions.spare(view, kept)]
@@ -144,7 +146,7 @@ def _soonest(*seconds: float | None) -> float | None:
 
 def _desired(
     view: DeploymentView, judgement: planning.Judgement, kept: revisions.Kept | None, name: str
-) -> tuple[rollout.Course, list[Object]]:
+) -> tuple[Course, list[Object]]:
     wish = serving(view, judgement)
     # Written down before any server follows it: a crash between the two must not lose it.
     made = [] if kept else [revisions.make(view, wish, name)]
@@ -152,6 +154,7 @@ def _desired(
     course = rollout.course(view, name, template, wish.plan.gpus)
     how = course.record.how if course.record else Replacing()
     how = replace(how, older=rollout.older_left(view, course.template))
+    wish = replace(wish, canary=canary.rendered(view, course))
     return course, [*made, *render.serving_objects(wish, course.template, how)]
 
 

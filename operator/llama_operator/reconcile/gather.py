@@ -15,6 +15,7 @@ from llama_operator.catalog.catalog import Catalog
 from llama_operator.diagnose.template import of_template
 from llama_operator.reconcile import (
     adapters,
+    canary,
     holders,
     reach,
     resources,
@@ -104,9 +105,11 @@ class Gatherer:
         weights = self._caches.weights.store.get(namespace, weights_name(spec))
         pods = self._caches.pods_of("LlamaDeployment", namespace, name)
         children = index(self._caches.children_of(meta["uid"]))
-        servers = sets.firsts(pods)
         kserves = self._by_kserve(children, name)
-        current = of_template(pods, next(iter(sets.found(children, name)), None))
+        servers, canaries = sets.firsts(pods), sets.canaries(pods)
+        of_servers = [pod for pod in pods if not sets.is_canary(pod)]
+        current = of_template(of_servers, next(iter(sets.found(children, name)), None))
+        tried = of_template(canaries, canary.among(children, name))
         view = DeploymentView(
             raw=raw,
             spec=spec,
@@ -118,17 +121,18 @@ class Gatherer:
             entry=kserves.get(resources.SERVICES.kind),
             pods=servers,
             ranks=sets.ranks(pods),
+            canaries=canaries,
             pulls=self._caches.pulls_of(namespace, name),
             logs=await self._logs.of(pods),
-            events=await self._complaints.of(current),
-            starts=await self._starts.follow(servers),
+            events=await self._complaints.of([*current, *tried]),
+            starts=await self._starts.follow([*servers, *canaries]),
             told=await self._starts.told(sets.firsts(current), _known(raw)),
             sizing=self._sizing(raw),
             key=await self._key(raw, spec),
             claim=await self._claim_of_copy(namespace, weights),
             gateways=self._caches.gateways_of(spec, namespace),
         )
-        view = await self._with_adapters(view, current)
+        view = await self._with_adapters(view, current, tried)
         return replace(view, holders=await self._holders()) if rollout.counts(view) else view
 
     def _by_kserve(
@@ -140,14 +144,18 @@ class Gatherer:
             return {}
         return {obj["kind"]: obj for obj in self._caches.children_of(there["metadata"]["uid"])}
 
-    async def _with_adapters(self, view: DeploymentView, current: list[Object]) -> DeploymentView:
-        """What servers say of adapters, where they have room for some."""
+    async def _with_adapters(
+        self, view: DeploymentView, current: list[Object], tried: list[Object]
+    ) -> DeploymentView:
+        """What servers say of adapters, where they have room for some; `tried`: a canary's pods."""
         owner = view.owner
         found = self._caches.adapters_of(owner.namespace, owner.name)
         view = replace(view, adapters=found)
-        if not adapters.has_room(adapters.server_of(view)):
+        made = ((adapters.server_of(view), current), (canary.made(view), tried))
+        roomy = [pods for server, pods in made if adapters.has_room(server)]
+        if not roomy:
             return view
-        servers = tuple(pod for pod in current if answering(pod))
+        servers = tuple(pod for pods in roomy for pod in pods if answering(pod))
         believed = adapters.believed(view, len(servers))
         wanted = adapters.places(view)
         told = await self._adapters.follow(owner.uid, servers, wanted, believed)

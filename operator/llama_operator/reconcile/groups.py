@@ -9,10 +9,10 @@ from llama_operator.api.template import is_group, size_of
 from llama_operator.diagnose.pods import Cause, ended
 from llama_operator.diagnose.template import of_template
 from llama_operator.reconcile import resources, sets
+from llama_operator.reconcile.course import Course
 from llama_operator.reconcile.holders import answers
 from llama_operator.reconcile.lacking import lacking
 from llama_operator.reconcile.ownership import leaves
-from llama_operator.reconcile.rollout import Course
 from llama_operator.reconcile.snapshot import DeploymentView, Object
 
 INSTALL = (

@@ -5,8 +5,8 @@ from __future__ import annotations
 from llama_operator.api.conditions import find
 from llama_operator.api.template import INFERENCE, LLM_INFERENCE, OF_KSERVE, is_group, kind_of
 from llama_operator.reconcile import resources, sets
+from llama_operator.reconcile.course import Course
 from llama_operator.reconcile.lacking import lacking
-from llama_operator.reconcile.rollout import Course
 from llama_operator.reconcile.snapshot import DeploymentView, Object
 
 INSTALL = (

@@ -7,12 +7,12 @@ one that was taken out of the spec again could not be told from those of a servi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from llama_operator.api import labels
 from llama_operator.api.template import LLM_INFERENCE, server_template
 from llama_operator.diagnose.template import of_template
-from llama_operator.reconcile import mounts
+from llama_operator.reconcile import canary, mounts
 from llama_operator.reconcile.actions import Label
 from llama_operator.reconcile.ownership import leaves
 from llama_operator.reconcile.snapshot import DeploymentView, Object
@@ -24,10 +24,15 @@ Labels = Mapping[str, str]
 
 def changes(view: DeploymentView) -> list[Label]:
     """What the pods of the present template lack of the labels of the spec, or have too many."""
-    server = view.server
+    servers = _changes(view, view.server, (*view.pods, *view.ranks))
+    return [*servers, *_changes(view, canary.made(view), view.canaries)]
+
+
+def _changes(view: DeploymentView, server: Object | None, every: Iterable[Object]) -> list[Label]:
+    """Of those of these pods that are of the present template of what makes them."""
     wanted = {**view.spec.pod_metadata.labels, **_held_back(view, server)}
     first = _users(server_template(server))
-    pods = of_template((*view.pods, *view.ranks), server)
+    pods = of_template(every, server)
     found = (_change(pod, wanted, first) for pod in pods if not leaves(pod))
     return [each for each in found if each is not None]
 

@@ -57,6 +57,11 @@ def one_node(view: DeploymentView) -> bool:
     return bool(found) and not any(each in _MANY for each in found)
 
 
+def one_pod(view: DeploymentView) -> bool:
+    """Whether no second pod may mount the copy."""
+    return modes(view) == (_ONE_POD,)
+
+
 def too_many(view: DeploymentView, plan: Plan) -> Condition | None:
     """`WeightsReady`, where the servers that are asked for cannot all mount the copy."""
     replicas = view.spec.replicas
@@ -69,7 +74,7 @@ def too_many(view: DeploymentView, plan: Plan) -> Condition | None:
         )
     if replicas < 2:
         return None
-    if modes(view) == (_ONE_POD,):
+    if one_pod(view):
         return _unusable(
             f"spec.replicas: the claim is {_ONE_POD}, and {replicas} replicas need it; {_FIX}"
         )
@@ -88,7 +93,7 @@ def wall(view: DeploymentView, plan: Plan) -> tuple[int, str]:
     """The most servers that can mount the copy, and why; 0 where nothing limits them."""
     if not one_node(view):
         return 0, ""
-    if modes(view) == (_ONE_POD,):
+    if one_pod(view):
         return 1, f"the claim is {_ONE_POD}"
     room = _gpus_of_a_node(view, plan)
     return room // plan.gpus, f"the claim is ReadWriteOnce, and a node has {room}"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from llama_operator.api.conditions import Condition
+from llama_operator.diagnose.template import stamp
 from llama_operator.reconcile import kserve, revisions, routing
+from llama_operator.reconcile.course import Course
 from llama_operator.reconcile.decide import Decision
-from llama_operator.reconcile.record import Record
 from llama_operator.reconcile.snapshot import DeploymentView, Object
 from llama_operator.render import secret
 from llama_operator.render.weights import weights_name
@@ -16,26 +17,35 @@ def revision(view: DeploymentView, decision: Decision, conditions: list[Conditio
     update = decision.revision
     rolled = any(each.reason == "RolloutComplete" for each in conditions)
     current = update if rolled else revisions.serving_now(view, update)
-    kept = decision.course.record if decision.course else None
     old = view.raw.get("status", {}).get("revision", {}).get("lastGood", "")
     named = {
         "update": update,
         "current": current,
-        "lastGood": update if rolled and view.spec.replicas else _known(kept) or old,
-        "rejected": kept.rejected if kept and kept.rejected == update else "",
+        "lastGood": update if rolled and view.spec.replicas else _good(view, decision, old),
+        "rejected": _rejected(decision.course, update),
     }
     return {key: name for key, name in named.items() if name}
 
 
-def _known(kept: Record | None) -> str:
-    return kept.last_good if kept else ""
+def _good(view: DeploymentView, decision: Decision, old: str) -> str:
+    """The last good one: that which servers stay at, else that which they could go back to."""
+    course = decision.course
+    stays = revisions.of_stamp(view, stamp(course.template)) if course else ""
+    kept = course.record if course else None
+    return old if old == stays else (kept.last_good if kept else "") or old
 
 
-def counts(server: Object | None) -> Object:
-    """How many servers there are, answer, and are of this revision."""
+def _rejected(course: Course | None, update: str) -> str:
+    kept = course.record if course else None
+    return update if kept and kept.rejected == update else ""
+
+
+def counts(server: Object | None, course: Course | None) -> Object:
+    """How many servers there are, answer, and are of this revision; a canary is none of them."""
     live = (server or {}).get("status", {})
     names = ("replicas", "readyReplicas", "updatedReplicas")
-    return {name: int(live.get(name, 0)) for name in names}
+    found = {name: int(live.get(name, 0)) for name in names}
+    return found | ({"updatedReplicas": 0} if course and course.canary else {})
 
 
 def weights(view: DeploymentView) -> Object:

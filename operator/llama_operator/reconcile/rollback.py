@@ -6,7 +6,10 @@ change. Nor is one that only finds no node: the one before would not either.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from llama_operator.diagnose import servers
+from llama_operator.diagnose.pods import Logs
 from llama_operator.diagnose.template import of_template, stamp
 from llama_operator.reconcile import revisions
 from llama_operator.reconcile.holders import answers
@@ -58,10 +61,15 @@ def undecided(view: DeploymentView, kept: Record, name: str) -> bool:
 
 def cause(view: DeploymentView, server: Object, kept: Record, name: str) -> Why | None:
     """Why the revision that is being rolled out is to be given up; None while it is not."""
-    if not undecided(view, kept, name):
-        return None
-    found = servers.worst((*view.pods, *view.ranks), server, view.logs)
-    answering = any(map(answers, of_template(view.pods, server)))
+    return why(view.pods, server, view.logs, view.ranks) if undecided(view, kept, name) else None
+
+
+def why(
+    pods: Iterable[Object], server: Object | None, logs: Logs, ranks: Iterable[Object] = ()
+) -> Why | None:
+    """Why none of these pods, of what makes them now, will ever answer; None while one may."""
+    found = servers.worst((*pods, *ranks), server, logs)
+    answering = any(map(answers, of_template(pods, server)))
     if found is not None and found.permanent and not answering:
         return found.reason, found.message
     if servers.over_budget(server) and (found is None or found.reason != "Unschedulable"):

@@ -6,16 +6,16 @@ rolls, a server that finds no node is not waited for longer than a minute.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from llama_operator.api.template import SERVER, kind_of, server_template
 from llama_operator.diagnose.template import of_template, stamp
-from llama_operator.planner.plan import Plan
-from llama_operator.reconcile import pulls, record, revisions, rollback, sets, strategy
+from llama_operator.reconcile import canary, pulls, record, revisions, rollback, sets, strategy
 from llama_operator.reconcile.actions import Action
 from llama_operator.reconcile.capacity import room
 from llama_operator.reconcile.copies import weights_condition
+from llama_operator.reconcile.course import WAIT_SECONDS, Course
 from llama_operator.reconcile.holders import answers
 from llama_operator.reconcile.ownership import delete
 from llama_operator.reconcile.ownership import leaves as leaving
@@ -25,41 +25,16 @@ from llama_operator.reconcile.snapshot import DeploymentView, Object
 from llama_operator.reconcile.strategy import PENDING_SECONDS, Situation
 from llama_operator.render.resources import gpu_resource
 
-# GPUs become free without an event that we see.
-WAIT_SECONDS = 30.0
-
-
-@dataclass(frozen=True)
-class Course:
-    """The template that servers are to be of now, and how they get there."""
-
-    template: Object
-    record: Record | None = None
-    # The plan of that template, where it is not that of the revision that is asked for.
-    plan: Plan | None = None
-    # Why that revision was given up; "" where it was not.
-    refused: str = ""
-    # Why the rollout has not begun; "" where it has.
-    waits: str = ""
-    # What is brought to nodes before it goes on.
-    pulling: Pulling | None = None
-    free: int | None = None
-    again: float | None = None
-
-    @property
-    def status(self) -> Object:
-        """`status.rollout`; empty before the first rollout."""
-        # It could only be a surge: all else would have begun.
-        told = Record("Surge", self.waits, free=self.free) if self.waits else self.record
-        return told.status if told else {}
-
 
 def counts(view: DeploymentView) -> bool:
     """Whether a rollout is about to begin for which free GPUs must be counted."""
     server, spec, name = view.server, view.spec, revisions.name_of(view)
     if server is None or not name or spec.paused or not spec.replicas:
         return False
-    if spec.rollout.strategy != "Auto" or weights_condition(view).status != "True":
+    tried = canary.stays_at(view, server, name)
+    if not tried and spec.rollout.strategy != "Auto":
+        return False
+    if weights_condition(view).status != "True" or canary.present(view):
         return False
     if not any(answers(pod) for pod in view.pods):
         return False  # nobody is kept waiting by what stops first, whatever is free
@@ -76,13 +51,54 @@ def course(view: DeploymentView, name: str, template: Object, gpus: int) -> Cour
     if given_up is not None:
         return _back(view, given_up, template)
     if server is None:
-        return Course(template)
+        return _towards(view, None, name, template, gpus)
     problem = revisions.undo_problem(view)
     if problem:
         return replace(_as_it_is(view, server), refused=problem)
     if _stamp(server) == stamp(template):
         return _under_way(view, server, name, Course(template, record.read(server)), gpus)
-    return _begin(view, server, name, template, gpus)
+    return _towards(view, server, name, template, gpus)
+
+
+def _towards(
+    view: DeploymentView, server: Object | None, name: str, template: Object, gpus: int
+) -> Course:
+    """The first step to a revision that servers are not of: by a canary, where one is asked for."""
+    good = canary.stays_at(view, server, name)
+    if good:
+        return _beside(view, name, template, gpus, good)
+    if server is None:
+        return Course(template)
+    if not canary.present(view):
+        return _begin(view, server, name, template, gpus)
+    now, stops = _as_it_is(view, server), canary.stops_first(name)
+    return replace(now, canary=stops, tried=template, again=WAIT_SECONDS)
+
+
+def _beside(view: DeploymentView, name: str, template: Object, gpus: int, good: str) -> Course:
+    """Servers stay at the last good revision, and one of another is tried beside them."""
+    if view.server is not None and not canary.fits(view.server, template):
+        return replace(_as_it_is(view, view.server), refused=canary.UNFIT)
+    on = _stays(view, good)
+    why = canary.failure(view, template)
+    if why is not None:
+        return _back(view, canary.rejected(on.record, name, why, good), on.template)
+    tried = canary.judge(view, name, template, _situation(view, template, gpus))
+    again = WAIT_SECONDS if tried.waits or canary.leaves(view, template) else on.again
+    return replace(on, canary=tried, tried=template, again=again)
+
+
+def _stays(view: DeploymentView, good: str) -> Course:
+    """What is due where servers are of the last good revision, or are to be again."""
+    server, kept = view.server, revisions.find(view, good)
+    if server is not None and revisions.of_stamp(view, _stamp(server)) == good:
+        on = _as_it_is(view, server)
+        found = _under_way(view, server, good, on, on.plan.gpus if on.plan else 0)
+        return replace(found, plan=found.plan or on.plan)
+    if kept is None:
+        raise ValueError(f"revision {good} cannot be read")  # `stays_at` names none of these
+    back = record.read(server) or Record("InPlace", "Servers are of the last good revision")
+    return Course(kept.template, replace(back, rejected="", verdict=""), kept.plan)
 
 
 def _begin(view: DeploymentView, server: Object, name: str, template: Object, gpus: int) -> Course:
@@ -144,7 +160,7 @@ def _waiting(view: DeploymentView, server: Object, now: Situation) -> Course:
     """As it is, until there is room."""
     return replace(
         _as_it_is(view, server),
-        waits=_waits(view, now),
+        waits=strategy.waits(now, view.owner.name),
         free=now.room.free if now.room else None,
         again=WAIT_SECONDS,
     )
@@ -162,8 +178,8 @@ def needed(view: DeploymentView, name: str, on: Course) -> set[str]:
     server, kept = view.server, on.record
     present = revisions.of_stamp(view, _stamp(server)) if server else ""
     back = kept.last_good if kept and not rollback.proven(view, kept, name) else ""
-    left = stamp(server_template(view.leaving))
-    return {name, present, back, revisions.of_stamp(view, left)}
+    left, stays = stamp(server_template(view.leaving)), stamp(on.template)
+    return {name, present, back, *(revisions.of_stamp(view, each) for each in (left, stays))}
 
 
 def leaves(view: DeploymentView, on: Course) -> list[Action]:
@@ -203,14 +219,6 @@ def _situation(view: DeploymentView, template: Object, gpus: int) -> Situation:
 def _start_seconds(view: DeploymentView) -> int:
     told = view.raw.get("status", {}).get("coldStart", {})
     return sum(value for name, value in told.items() if name.endswith("Seconds"))
-
-
-def _waits(view: DeploymentView, now: Situation) -> str:
-    return (
-        f"{strategy.held(now)} beside the present one, which goes on. Free GPUs or add a node, or "
-        "allow the time without an answer: "
-        f"llamactl set {view.owner.name} rollout.allowDowntime=true"
-    )
 
 
 # -- while it rolls -------------------------------------------------------------------------------

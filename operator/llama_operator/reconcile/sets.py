@@ -123,8 +123,13 @@ def _late(folded: Object, seen: Seen) -> list[Object]:
 
 
 def firsts(pods: Iterable[Object]) -> tuple[Object, ...]:
-    """Pods that take requests: all but the other ranks of groups."""
-    return tuple(pod for pod in pods if not is_rank(pod))
+    """Pods that take requests: all but the other ranks of groups, and canaries."""
+    return tuple(pod for pod in pods if not is_rank(pod) and not is_canary(pod))
+
+
+def canaries(pods: Iterable[Object]) -> tuple[Object, ...]:
+    """Those of a revision that is tried beside the others."""
+    return tuple(filter(is_canary, pods))
 
 
 def ranks(pods: Iterable[Object]) -> tuple[Object, ...]:
@@ -134,8 +139,16 @@ def ranks(pods: Iterable[Object]) -> tuple[Object, ...]:
 
 def is_rank(pod: Object) -> bool:
     """Whether a pod is a rank that takes no requests."""
-    own = pod["metadata"].get("labels", {})
-    return bool(own.get(labels.COMPONENT) == labels.WORKER)
+    return _component(pod) == labels.WORKER
+
+
+def is_canary(pod: Object) -> bool:
+    """Whether a pod is the one server of a revision that is tried."""
+    return _component(pod) == labels.TRIED
+
+
+def _component(pod: Object) -> str:
+    return str(pod["metadata"].get("labels", {}).get(labels.COMPONENT, ""))
 
 
 def group_of(pod: Object) -> str:

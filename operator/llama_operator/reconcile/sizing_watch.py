@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import aiohttp
 
-from llama_operator.reconcile import sizing
+from llama_operator.reconcile import sets, sizing
 from llama_operator.reconcile.holders import answers
 from llama_operator.reconcile.sizing import Sized, Verdict
 from llama_operator.reconcile.sizing_window import Look, Looks, read
@@ -86,7 +86,8 @@ class SizingWatch:
         return news
 
     def _addresses(self, raw: Object) -> dict[str, str]:
-        return addresses(raw, self._fleet.pods_of("LlamaDeployment", *_key(raw)))
+        # What is tried of another spec says nothing of the size of this one.
+        return addresses(raw, sets.firsts(self._fleet.pods_of("LlamaDeployment", *_key(raw))))
 
     async def _asked(
         self, some: list[tuple[Object, dict[str, str]]], fetch: Fetch

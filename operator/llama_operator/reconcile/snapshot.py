@@ -104,6 +104,8 @@ class DeploymentView:
     # Pods that take requests, and the other ranks of those that are groups.
     pods: tuple[Object, ...] = ()
     ranks: tuple[Object, ...] = ()
+    # Pods of a revision that is tried beside the others.
+    canaries: tuple[Object, ...] = ()
     # Pods that bring images to the nodes of servers.
     pulls: tuple[Object, ...] = ()
     # Who holds what of the nodes, where a rollout is about to begin and that may be known.

@@ -49,7 +49,7 @@ def find(view: DeploymentView) -> list[Stall]:
     if view.spec.engine.type != "vllm":
         # Transformers tells of its progress in one line without an end, which no log shows in time.
         return found
-    for pod in view.pods:
+    for pod in (*view.pods, *view.canaries):
         start = view.starts.get(pod["metadata"].get("uid", ""))
         if start is None or not start.phase or not _together(view, pod):
             continue

@@ -20,9 +20,9 @@ from llama_operator.reconcile import (
     scaling,
 )
 from llama_operator.reconcile.actions import Failure
+from llama_operator.reconcile.course import Course
 from llama_operator.reconcile.decide import Decision
 from llama_operator.reconcile.ownership import changed
-from llama_operator.reconcile.rollout import Course
 from llama_operator.reconcile.sizing import TYPE as SIZING
 from llama_operator.reconcile.snapshot import DeploymentView, Object
 from llama_operator.render.meta import selector
@@ -43,7 +43,7 @@ def build(view: DeploymentView, decision: Decision, failure: Failure | None, now
     status: Object = {
         "observedGeneration": generation,
         "conditions": merge(before, conditions, generation, now),
-        **reported.counts(server),
+        **reported.counts(server, decision.course),
         "selector": ",".join(f"{k}={v}" for k, v in selector(view.owner, labels.SERVER).items()),
         "weights": reported.weights(view),
         "endpoint": reported.endpoint(view),
@@ -190,6 +190,10 @@ def _held_up(course: Course | None) -> Condition | None:
         return _moves("False", "RevisionRejected", course.refused)
     if course is not None and course.waits:
         return _moves("False", "WaitingForGPUs", course.waits)
+    if course is not None and course.canary is not None:
+        told = course.canary
+        state: Status = "False" if told.waits else "True"
+        return _moves(state, "WaitingForGPUs" if told.waits else "RollingOut", told.text)
     if course is not None and course.pulling is not None:
         return _moves("True", "RollingOut", course.pulling.text)
     return None

@@ -107,6 +107,14 @@ def held(now: Situation) -> str:
     return text
 
 
+def waits(now: Situation, name: str) -> str:
+    """Why nothing is done for the deployment of this name until more GPUs are free."""
+    return (
+        f"{held(now)} beside the present one, which goes on. Free GPUs or add a node, or "
+        f"allow the time without an answer: llamactl set {name} rollout.allowDowntime=true"
+    )
+
+
 def _downtime(now: Situation) -> str:
     if not now.answers:
         return "the old server, which does not answer, stops first"

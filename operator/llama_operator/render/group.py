@@ -11,7 +11,7 @@ from llama_operator.api import labels
 from llama_operator.api.template import GROUP_SET, SIZE, WORKER
 from llama_operator.render import flags, guarding, pod
 from llama_operator.render.inputs import Object, Replacing, Serving
-from llama_operator.render.meta import digest, metadata, selector
+from llama_operator.render.meta import digest, metadata, selector, selector_of
 
 API_VERSION = "leaderworkerset.x-k8s.io/v1"
 _MODEL = "LLAMA_CANARY_MODEL"
@@ -125,14 +125,7 @@ def set_metadata(serving: Serving, how: Replacing) -> Object:
 
 def members(serving: Serving) -> Object:
     """A selector of all ranks of all groups."""
-    own = selector(serving.owner, labels.SERVER)
-    component = own.pop(labels.COMPONENT)
-    within = {
-        "key": labels.COMPONENT,
-        "operator": "In",
-        "values": [component, labels.WORKER],
-    }
-    return {"matchLabels": own, "matchExpressions": [within]}
+    return selector_of(serving.owner, labels.SERVER, labels.WORKER)
 
 
 def from_members(serving: Serving) -> Object:

@@ -65,6 +65,18 @@ class Served:
 
 
 @dataclass(frozen=True)
+class Canary:
+    """One server of another revision, beside the others.
+
+    `template` is of that revision, empty while only pods of it are left; `percent` of the requests
+    from outside are for it, 0 while it does not answer.
+    """
+
+    template: Object = field(default_factory=dict)
+    percent: int = 0
+
+
+@dataclass(frozen=True)
 class Scaling:
     """Who sets the replicas, and how many there may be: a quota may allow fewer than the spec."""
 
@@ -104,6 +116,8 @@ class Serving:
     # Ranks over several nodes are still there, whatever the plan says.
     grouped: bool = False
     gateway: Served = Served()
+    # None where there is none, nor any pod of one.
+    canary: Canary | None = None
 
     @property
     def to_zero(self) -> bool:

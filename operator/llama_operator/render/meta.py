@@ -57,6 +57,14 @@ def selector(owner: Owner, component: str) -> dict[str, str]:
     return {key: everything[key] for key in (own, labels.COMPONENT)}
 
 
+def selector_of(owner: Owner, *components: str) -> Object:
+    """The same as a selector of pods of any of several components."""
+    own = selector(owner, components[0])
+    del own[labels.COMPONENT]
+    within = {"key": labels.COMPONENT, "operator": "In", "values": list(components)}
+    return {"matchLabels": own, "matchExpressions": [within]}
+
+
 def metadata(owner: Owner, name: str, component: str) -> Object:
     """Metadata of a child of `owner`."""
     return {

@@ -6,7 +6,7 @@ from llama_operator.api import labels
 from llama_operator.render import group, peers
 from llama_operator.render.flags import container_port
 from llama_operator.render.inputs import Object, Serving
-from llama_operator.render.meta import metadata, selector
+from llama_operator.render.meta import metadata, selector, selector_of
 
 
 def objects(serving: Serving, *, grouped: bool) -> list[Object]:
@@ -52,7 +52,7 @@ def network_policy(serving: Serving, *, grouped: bool = False) -> Object:
         "kind": "NetworkPolicy",
         "metadata": metadata(serving.owner, serving.owner.name, labels.SERVER),
         "spec": {
-            "podSelector": {"matchLabels": selector(serving.owner, labels.SERVER)},
+            "podSelector": _servers(serving),
             "policyTypes": ["Ingress"],
             "ingress": [
                 {"from": [*peers.of(serving), *_own(serving)], "ports": [port]},
@@ -60,6 +60,13 @@ def network_policy(serving: Serving, *, grouped: bool = False) -> Object:
             ],
         },
     }
+
+
+def _servers(serving: Serving) -> Object:
+    """All that answer, a canary as well for as long as one of its pods is left."""
+    if serving.canary is not None:
+        return selector_of(serving.owner, labels.SERVER, labels.TRIED)
+    return {"matchLabels": selector(serving.owner, labels.SERVER)}
 
 
 def _own(serving: Serving) -> list[Object]:

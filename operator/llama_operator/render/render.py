@@ -13,6 +13,7 @@ from llama_operator.api.template import (
 from llama_operator.render import (
     access,
     activator,
+    canary,
     claim,
     compile_cache,
     deployment,
@@ -50,12 +51,20 @@ def serving_objects(
     grouped = is_group(template)
     objects = [*network.objects(serving, grouped=grouped or serving.grouped)]
     make = _MAKERS[kind_of(template)]
-    objects += [*compile_cache.claims(serving, template), make(serving, template, how)]
+    objects += [*_caches(serving, template), make(serving, template, how)]
+    objects += canary.objects(serving)
     if serving.to_zero:
         objects += activator.objects(serving, template)
     # Routes last: what refuses one of them must keep no server from being made.
     objects += [*scalers.scalers(serving), *routes.objects(serving)]
     return [stamped(obj) for obj in objects]
+
+
+def _caches(serving: Serving, template: Object) -> list[Object]:
+    """The claim of the compile cache, where the servers or only the canary among them mount it."""
+    tried = serving.canary.template if serving.canary else {}
+    claims = compile_cache.claims(serving, template)
+    return claims or (compile_cache.claims(serving, tried) if tried else [])
 
 
 def preflight_objects(fetching: Fetching) -> list[Object]:

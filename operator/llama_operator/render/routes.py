@@ -9,7 +9,7 @@ from __future__ import annotations
 from llama_operator.api import labels
 from llama_operator.api.v1alpha1_endpoint import IngressSpec, ParentRef
 from llama_operator.api.wire import as_dict
-from llama_operator.render import picker
+from llama_operator.render import canary, picker
 from llama_operator.render.flags import container_port
 from llama_operator.render.inputs import Object, Serving
 from llama_operator.render.meta import metadata, selector
@@ -44,7 +44,7 @@ def _route(serving: Serving) -> Object:
             "rules": [
                 {
                     "matches": [{"path": {"type": "PathPrefix", "value": PATH}}],
-                    "backendRefs": [_backend(serving)],
+                    "backendRefs": _backends(serving),
                     # An answer streams for as long as it is: where a gateway cuts it off after its
                     # own 15 seconds, what was computed is lost.
                     "timeouts": {"request": "0s"},
@@ -58,12 +58,20 @@ def _parent(reference: ParentRef) -> Object:
     return {"group": ROUTE_GROUP, "kind": "Gateway", **as_dict(reference)}
 
 
-def _backend(serving: Serving) -> Object:
+def _backends(serving: Serving) -> list[Object]:
+    """Where it leads: to the servers, and with a canary that answers its share to that."""
     name = serving.owner.name
     if serving.gateway.pool:
-        return {"group": POOL_GROUP, "kind": "InferencePool", "name": name, "weight": 1}
+        return [{"group": POOL_GROUP, "kind": "InferencePool", "name": name, "weight": 1}]
+    share = serving.canary.percent if serving.canary else 0
+    if not share:
+        return [_service(serving, name, 1)]
+    return [_service(serving, name, 100 - share), _service(serving, canary.name_of(name), share)]
+
+
+def _service(serving: Serving, name: str, weight: int) -> Object:
     port = serving.spec.endpoint.port
-    return {"group": "", "kind": "Service", "name": name, "port": port, "weight": 1}
+    return {"group": "", "kind": "Service", "name": name, "port": port, "weight": weight}
 
 
 def _pool(serving: Serving) -> Object:

@@ -20,7 +20,7 @@ from tests.support.builders import (
 from llama_operator.api import labels
 from llama_operator.api.v1alpha1_status import RevisionStatus, RolloutStatus
 from llama_operator.diagnose.template import stamp
-from llama_operator.reconcile import record, revisions, rollout, status
+from llama_operator.reconcile import course, record, revisions, rollout, status
 from llama_operator.reconcile.actions import Apply
 from llama_operator.reconcile.decide import Decision, decide
 from llama_operator.reconcile.holders import Holder, amounts
@@ -207,7 +207,7 @@ def test_without_leave_the_only_server_goes_on_and_the_numbers_are_said() -> Non
     decision = edited(servers)
     found = next(obj for obj in decision.desired if obj["kind"] == "Deployment")
     assert found["spec"]["template"] == before
-    assert decision.requeue_after == rollout.WAIT_SECONDS
+    assert decision.requeue_after == course.WAIT_SECONDS
     state, reason, message = progressing(servers, decision)
     assert (state, reason) == ("False", "WaitingForGPUs")
     assert "0 of 1 GPUs are free and a server needs 1" in message

@@ -90,6 +90,27 @@ class Fleet:
         return ()
 
 
+async def test_what_is_tried_beside_the_servers_is_not_asked() -> None:
+    asked: list[str] = []
+
+    class Tried(Fleet):
+        def pods_of(self, _kind: str, _namespace: str, _name: str) -> tuple[Object, ...]:
+            return tuple(
+                {
+                    "metadata": {"uid": ip, "labels": {"app.kubernetes.io/component": component}},
+                    "status": {"podIP": ip, "conditions": [{"type": "Ready", "status": "True"}]},
+                }
+                for ip, component in (("10.0.0.1", "server"), ("10.0.0.2", "canary"))
+            )
+
+    async def page(url: str) -> str:
+        asked.append(url)
+        return ""
+
+    await SizingWatch(Tried(), FakeClock()).round(page)
+    assert asked == ["http://10.0.0.1:8000/metrics"]
+
+
 @pytest.mark.parametrize(("leads", "rounds"), [(True, 3), (False, 0)])
 async def test_once_a_minute_while_it_leads(leads: bool, rounds: int) -> None:
     clock, fleet = FakeClock(), Fleet()
