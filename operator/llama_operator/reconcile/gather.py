@@ -139,9 +139,10 @@ class Gatherer:
         owner = view.owner
         found = self._caches.adapters_of(owner.namespace, owner.name)
         view = replace(view, adapters=found)
-        if not adapters.has_room(adapters.server_of(view)):
+        if not adapters.has_room(view.server):
             return view
-        servers = tuple(pod for pod in current if answering(pod))
+        # The other ranks of a group have what the first one has.
+        servers = tuple(pod for pod in sets.firsts(current) if answering(pod))
         believed = adapters.believed(view, len(servers))
         wanted = adapters.places(view)
         told = await self._adapters.follow(owner.uid, servers, wanted, believed)
