@@ -10,7 +10,7 @@ from llamactl import view
 from llamactl.errors import BadValueError, CliError
 from llamactl.kube import Kube
 from llamactl.near import or_list
-from llamactl.resources import REVISIONS
+from llamactl.resources import REVISIONS, WEIGHTS
 from llamactl.table import Column, render
 from llamactl.units import age
 
@@ -29,6 +29,7 @@ _STATES = {
     "update": "rolling",
     "lastGood": "last good",
 }
+_WEIGHTS = "weights"
 _FIRST = "the oldest that is kept"
 
 
@@ -95,8 +96,45 @@ def _arguments(revision: Object) -> list[str]:
 
 
 def target(kube: Kube, deployment: Object, wanted: str) -> str:
-    """The revision to go back to. Raises BadValueError where there is none of that name or number."""
+    """The revision to go back to.
+
+    Raises BadValueError where there is none of that name or number, and CliError where its weights
+    were removed: its servers could not start.
+    """
     found = read(kube, view.name_of(deployment))
+    chosen = _named(kube, deployment, found, wanted)
+    revision = next(each for each in found if name_of(each) == chosen)
+    if not _copies(revision) <= _present(kube, revision):
+        raise CliError(
+            f"the weights of revision {chosen} were removed",
+            fix="go back to another one, or set the spec as it was: that fetches them again",
+            next=kube.settings.llamactl("rollout", "history", view.name_of(deployment)),
+        )
+    return chosen
+
+
+def _copies(revision: Object) -> set[tuple[str, str]]:
+    """Claim and directory of the weights that servers of a revision mount."""
+    pod = view.path(revision, "data", "template", "spec") or {}
+    claims = [
+        str(view.path(volume, "persistentVolumeClaim", "claimName"))
+        for volume in pod.get("volumes") or ()
+        if volume["name"] == _WEIGHTS and "persistentVolumeClaim" in volume
+    ]
+    mounts = [mount for each in pod.get("containers", ()) for mount in each.get("volumeMounts", ())]
+    paths = [mount.get("subPath", "") for mount in mounts if mount["name"] == _WEIGHTS]
+    return {(claim, path) for claim in claims for path in paths}
+
+
+def _present(kube: Kube, revision: Object) -> set[tuple[str, str]]:
+    """The same of all weights that are there to stay; nobody is asked for a revision that mounts none."""
+    found = kube.list(WEIGHTS) if _copies(revision) else []
+    kept = [each for each in found if not view.path(each, "metadata", "deletionTimestamp")]
+    told = [view.path(each, "status") or {} for each in kept]
+    return {(each.get("claimName", ""), each["path"]) for each in told if "path" in each}
+
+
+def _named(kube: Kube, deployment: Object, found: Sequence[Object], wanted: str) -> str:
     if not wanted:
         return _before(kube, deployment, found)
     for each in found:

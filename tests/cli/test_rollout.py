@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from llamactl import history, restarts
-from tests.cli.conftest import DEPLOYMENTS, Run
+from tests.cli.conftest import DEPLOYMENTS, WEIGHTS, Run
 from tests.cli.fake_api import Fake
 from tests.cli.objects import NOW, condition, ready
 from tests.cli.patching import takes_patches, writes
@@ -203,6 +203,34 @@ def test_bad_input(llamactl: Run, api: Fake, args: tuple[str, ...], code: int, w
     result = llamactl("rollout", "undo", "my-llama", *args)
     assert (result.exit_code, words in result.stderr) == (code, True), result.stderr
     assert writes(api) == []
+
+
+def mounting(letter: str, path: str) -> dict[str, Any]:
+    found = revision(1, letter)
+    mounts = [{"name": "weights", "mountPath": "/models", "subPath": path}]
+    found["data"]["template"]["spec"] = {
+        "volumes": [{"name": "weights", "persistentVolumeClaim": {"claimName": "models"}}],
+        "containers": [{"args": [], "volumeMounts": mounts}],
+    }
+    return found
+
+
+def test_weights_of_the_target_that_were_removed_are_said_before_anything_changes(
+    llamactl: Run, api: Fake
+) -> None:
+    api.put(f"{REVISIONS}/my-llama-a", mounting("a", "llama/1"))
+    there = {"metadata": {"name": "w", "namespace": "n"}, "status": {"claimName": "models"}}
+    there["status"]["path"] = "llama/2"
+    api.put(f"{WEIGHTS}/w", there)
+    result = llamactl("rollout", "undo", "my-llama", "--to", "my-llama-a")
+    assert result.exit_code == 1
+    assert "the weights of revision my-llama-a were removed" in result.stderr
+    assert "set the spec as it was" in result.stderr
+    assert writes(api) == []
+    there["status"]["path"] = "llama/1"
+    api.put(f"{WEIGHTS}/w", there)
+    assert llamactl("rollout", "undo", "my-llama", "--to", "my-llama-a").exit_code == 0
+    assert spec(api)["rollout"] == {"undoTo": "my-llama-a"}
 
 
 def test_nothing_to_go_back_to(llamactl: Run, api: Fake) -> None:

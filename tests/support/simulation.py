@@ -13,7 +13,12 @@ from dataclasses import replace
 from typing import Any
 
 from llama_operator.api import labels
-from llama_operator.api.template import LLM_INFERENCE, OF_KSERVE, server_template
+from llama_operator.api.template import (
+    GROUP_SET,
+    LLM_INFERENCE,
+    OF_KSERVE,
+    server_template,
+)
 from llama_operator.api.v1alpha1 import LlamaDeploymentSpec, LlamaWeightsSpec
 from llama_operator.diagnose.template import stamp
 from llama_operator.reconcile import (
@@ -106,7 +111,7 @@ class Simulation:
         lying = {mounts.of_weights(self.memory.objects["LlamaWeights", n]) for n in self.copies}
         pods = [pod for pod in self.pods if "ownerReferences" not in pod["metadata"]]
         pods += [self._made(pod) for obj in children.values() for pod in _groups(obj)]
-        followed, loaded = self._followers(children)
+        followed, loaded = self._followers(children, pods)
         view = DeploymentView(
             raw=raw,
             adapters=self._adapters(),
@@ -170,21 +175,20 @@ class Simulation:
         }
 
     def _followers(
-        self, children: Mapping[tuple[str, str], Object]
+        self, children: Mapping[tuple[str, str], Object], pods: list[Object]
     ) -> tuple[tuple[Object, ...], dict[str, Loading]]:
-        """A server that follows the list of adapters as soon as it changes."""
-        server = children.get(("Deployment", self.name))
-        behind = (children.get((kind, self.name)) for kind in OF_KSERVE)
-        service = next(filter(None, behind), None)
-        if server is None and service is not None:
-            server = {"spec": {"template": server_template(service)}}
+        """Servers that follow the list of adapters as soon as it changes: of groups each first rank."""
+        server = next(iter(sets.found(children, self.name)), None)
         claim = children.get(("PersistentVolumeClaim", f"{self.name}-adapters"), {})
         bound = claim.get("status", {}).get("phase") == "Bound"
         if not adapters.has_room(server) or not bound:
             return (), {}
         found = children.get(("ConfigMap", f"{self.name}-adapters"), {})
         listed = json.loads(found.get("data", {}).get("adapters.json", "{}"))
-        return ({"metadata": {"uid": "server"}},), {"server": Loading(loaded=listed)}
+        single = ({"metadata": {"uid": "server"}},)
+        grouped = server is not None and server["kind"] == GROUP_SET
+        servers = sets.firsts(pods) if grouped else single
+        return servers, {each["metadata"]["uid"]: Loading(loaded=listed) for each in servers}
 
     def _children(self, raw: Object) -> list[Object]:
         return self.memory.owned_by(raw["metadata"]["uid"])

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from llama_operator.api import labels
-from llama_operator.api.template import OF_KSERVE, SERVER
+from llama_operator.api.template import server_template
 from llama_operator.api.v1alpha1 import AdapterSpec
 from llama_operator.catalog.catalog import Shape
 from llama_operator.planner.plan import Plan
@@ -81,26 +81,24 @@ def believed(view: DeploymentView, servers: int) -> bool:
 
 
 def has_room(server: Object | None) -> bool:
-    """Whether the servers of a Deployment mount the volume of adapters."""
-    return server is not None and adapting.mounted(server["spec"]["template"])
+    """Whether the servers that it makes mount the volume of adapters."""
+    return adapting.mounted(server_template(server))
 
 
-def server_of(view: DeploymentView) -> Object | None:
-    """What makes the servers that load adapters: each of them is one pod."""
-    single = view.children.get((SERVER, view.owner.name))
-    server = None if single else view.server
-    return server if server is not None and server["kind"] in OF_KSERVE else single
+def _remains(view: DeploymentView) -> bool:
+    """Whether a server may still have the volume: one of an earlier template, or of another kind of
+    object that has made them until now."""
+    return any(map(has_room, (view.server, view.leaving))) or not _rolled(view.server)
 
 
 def decide(view: DeploymentView, plan: Plan | None, template: Object | None) -> Decided:
     """What adapters need, for servers that are to be of this template (None: not known yet)."""
     decided = Decided(rows(view), again=view.adapters_again)
     wanted = template is not None and adapting.mounted(template)
-    server = server_of(view)
     if wanted and plan is not None:
         decided.first = [*_claim(view), *_list(view, decided.rows)]
         decided.then = [*_copies(view, plan), *_leaving(view, plan)]
-    elif template is not None and not has_room(server) and _rolled(server):
+    elif template is not None and not _remains(view):
         decided.then = _gone(view)
     return decided
 

@@ -151,7 +151,8 @@ class Gatherer:
         owner = view.owner
         found = self._caches.adapters_of(owner.namespace, owner.name)
         view = replace(view, adapters=found)
-        made = ((adapters.server_of(view), current), (canary.made(view), tried))
+        # The other ranks of a group have what the first one has.
+        made = ((view.server, sets.firsts(current)), (canary.made(view), tried))
         roomy = [pods for server, pods in made if adapters.has_room(server)]
         if not roomy:
             return view

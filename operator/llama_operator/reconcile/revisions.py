@@ -65,7 +65,11 @@ def undo_problem(view: DeploymentView) -> str:
         return ""
     servers = "servers stay as they are"
     if (KIND, undo) in view.children:
-        return f"spec.rollout.undoTo: the weights of revision {undo} were removed; {servers}"
+        return (
+            f"spec.rollout.undoTo: the weights of revision {undo} were removed; {servers}. Name one "
+            f"whose weights are there, or remove undoTo and set the spec as it was, which fetches "
+            f"them again: llamactl rollout undo {view.owner.name} --off"
+        )
     kept = ", ".join(sorted(obj["metadata"]["name"] for obj in _of(view)))
     return (
         f"spec.rollout.undoTo: there is no revision {undo}; {servers}. Name one that is kept "

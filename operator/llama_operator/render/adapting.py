@@ -83,4 +83,5 @@ def volumes(serving: Serving) -> list[Object]:
 
 def mounted(template: Object) -> bool:
     """Whether pods of this template have room for adapters."""
-    return any(volume["name"] == VOLUME for volume in template["spec"]["volumes"])
+    volumes = template.get("spec", {}).get("volumes", ())
+    return any(volume["name"] == VOLUME for volume in volumes)

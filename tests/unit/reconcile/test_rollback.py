@@ -287,6 +287,7 @@ def test_undo_to_weights_that_were_removed_touches_nothing() -> None:
     assert decision.course is not None
     assert "weights" in decision.course.refused
     assert "were removed" in decision.course.refused
+    assert "llamactl rollout undo web --off" in decision.course.refused
 
 
 def test_the_revision_that_is_gone_back_to_is_never_pruned() -> None:

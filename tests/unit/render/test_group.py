@@ -117,3 +117,14 @@ def test_a_queue_of_kueue_is_named_on_what_makes_the_pods(sizing: Object) -> Non
     objects = render.serving_objects(wish)
     maker = next(obj for obj in objects if obj["kind"] in ("Deployment", "LeaderWorkerSet"))
     assert maker["metadata"]["labels"][labels.QUEUE] == "gpus"
+
+
+def test_every_rank_has_room_for_adapters_and_their_files_and_the_first_one_loads_them() -> None:
+    first, other = map(engine, parts(lora={"enabled": True}))
+    room = {"--enable-lora", "--max-loras=4", "--max-lora-rank=16"}
+    for rank in (first, other):
+        assert room <= set(rank["args"])
+        files = next(each for each in rank["volumeMounts"] if each["name"] == "adapters")
+        assert files == {"name": "adapters", "mountPath": "/adapters", "readOnly": True}
+    loads = "--middleware=llama_adapters.Adapters"
+    assert (loads in first["args"], loads in other["args"]) == (True, False)
