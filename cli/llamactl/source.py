@@ -12,8 +12,7 @@ from llama_operator.api.errors import PlanRefused
 from llamactl.errors import BadValueError
 
 if TYPE_CHECKING:
-    from llama_operator.catalog.reading import shape_from_config
-from llama_operator.catalog.shape import Shape
+    from llama_operator.catalog.shape import Shape
 
 _LARGEST_CONFIG = 4 << 20
 
@@ -61,6 +60,7 @@ def find(text: str, revision: str | None = None) -> Source:
 
 
 def _of_hub(repo: str, revision: str, model: str) -> Source:
+    from llama_operator.catalog.reading import shape_from_config
     from llamactl import hub, tensors
 
     found = hub.look(repo, revision)
@@ -72,6 +72,7 @@ def _of_hub(repo: str, revision: str, model: str) -> Source:
 
 
 def _of_path(path: Path) -> Source:
+    from llama_operator.catalog.reading import shape_from_config
 
     config = path / "config.json" if path.is_dir() else path
     shape = shape_from_config(_parsed(_read(config), str(config)))
