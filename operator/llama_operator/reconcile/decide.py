@@ -27,6 +27,7 @@ from llama_operator.reconcile import (
     routing,
     scaling,
     stalls,
+    turnover,
 )
 from llama_operator.reconcile.actions import (
     LEFTOVER_RETRY_SECONDS,
@@ -153,7 +154,7 @@ def _desired(
     template = kept.template if kept else made[0]["data"]["template"]
     course = rollout.course(view, name, template, wish.plan.gpus)
     how = course.record.how if course.record else Replacing()
-    how = replace(how, older=rollout.older_left(view, course.template))
+    how = replace(how, older=turnover.older_runs(view, course.template))
     wish = replace(wish, canary=canary.rendered(view, course))
     return course, [*made, *render.serving_objects(wish, course.template, how)]
 

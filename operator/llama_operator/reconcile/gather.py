@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from llama_operator.api import signed_url
-from llama_operator.api.signed_url import UrlRefused
 from llama_operator.api.template import OF_KSERVE
 from llama_operator.api.v1alpha1 import LlamaDeploymentSpec, LlamaWeightsSpec
 from llama_operator.catalog.catalog import Catalog
@@ -268,17 +265,7 @@ class Gatherer:
             return UrlView(reference.name)
         data = found.get("data") or {}
         view = UrlView(reference.name, True, frozenset(data))
-        return _read_url(view, data[reference.key]) if reference.key in data else view
-
-
-def _read_url(view: UrlView, encoded: str) -> UrlView:
-    try:
-        text = base64.b64decode(encoded).decode(errors="replace")
-        return replace(view, url=signed_url.read(text))
-    except UrlRefused as refused:
-        return replace(view, refused=refused)
-    except ValueError:
-        return view
+        return view.reading(data[reference.key]) if reference.key in data else view
 
 
 def _storage_claim(spec: LlamaWeightsSpec) -> str:

@@ -7,22 +7,29 @@ rolls, a server that finds no node is not waited for longer than a minute.
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
 
 from llama_operator.api.template import SERVER, kind_of, server_template
-from llama_operator.diagnose.template import of_template, stamp
-from llama_operator.reconcile import canary, pulls, record, revisions, rollback, sets, strategy
+from llama_operator.diagnose.template import stamp
+from llama_operator.reconcile import (
+    canary,
+    pulls,
+    record,
+    revisions,
+    rollback,
+    sets,
+    strategy,
+    turnover,
+)
 from llama_operator.reconcile.actions import Action
 from llama_operator.reconcile.capacity import room
 from llama_operator.reconcile.copies import weights_condition
 from llama_operator.reconcile.course import WAIT_SECONDS, Course
 from llama_operator.reconcile.holders import answers
 from llama_operator.reconcile.ownership import delete
-from llama_operator.reconcile.ownership import leaves as leaving
 from llama_operator.reconcile.pulls import Pulling
 from llama_operator.reconcile.record import Record
 from llama_operator.reconcile.snapshot import DeploymentView, Object
-from llama_operator.reconcile.strategy import PENDING_SECONDS, Situation
+from llama_operator.reconcile.strategy import Situation
 from llama_operator.render.resources import gpu_resource
 
 
@@ -237,14 +244,14 @@ def _under_way(
     why = rollback.cause(view, server, kept, name)
     if why is not None:
         return _give_up(view, name, as_it_is, why)
-    if not _older(view, server):
+    if not turnover.older_runs(view, template):
         return as_it_is
     now = _situation(view, template, gpus)
     asked = strategy.choose(now) if now.strategy not in ("Auto", kept.strategy) else None
     if asked is not None:
         asked = replace(asked, last_good=kept.last_good, turn=kept.turn, since=kept.since)
         return Course(template, asked)
-    left = _patience(view, server, kept)
+    left = turnover.patience(view, server, kept)
     if left is None or left > 0:
         return Course(template, kept, again=left)
     return _fall_back(view, name, as_it_is, strategy.fallen_back(now, kept))
@@ -268,39 +275,3 @@ def _give_up(view: DeploymentView, name: str, as_it_is: Course, why: rollback.Wh
         return replace(as_it_is, refused=rollback.no_way_back(name, good))
     verdict = rollback.verdict(name, why, kept.last_good)
     return _back(view, replace(kept, rejected=name, verdict=verdict), as_it_is.template)
-
-
-def _older(view: DeploymentView, server: Object) -> list[Object]:
-    """Pods of other templates that are there to stay for now."""
-    alive = (pod for pod in view.pods if not pod["metadata"].get("deletionTimestamp"))
-    return [pod for pod in alive if stamp(pod) != _stamp(server)]
-
-
-def older_left(view: DeploymentView, template: Object) -> bool:
-    """Whether pods of other templates than this run yet, and are there to stay for now."""
-    alive = (pod for pod in view.pods if not leaving(pod) and not _ended(pod))
-    return any(stamp(pod) != stamp(template) for pod in alive)
-
-
-def _ended(pod: Object) -> bool:
-    return pod.get("status", {}).get("phase") in ("Failed", "Succeeded")
-
-
-def _patience(view: DeploymentView, server: Object, kept: Record) -> float | None:
-    """Seconds that a surge may still wait for a node; None where it does not, or is to."""
-    rollout = view.spec.rollout
-    bound = rollout.strategy == "Surge" or (view.spec.replicas == 1 and not rollout.allow_downtime)
-    new = [pod for pod in of_template(view.pods, server) if not answers(pod)]
-    since = [_nowhere_since(pod) for pod in new]
-    if kept.strategy != "Surge" or bound or not since or not all(since):
-        return None
-    waited = view.world.now - min(datetime.fromisoformat(each) for each in since)
-    return PENDING_SECONDS - waited.total_seconds()
-
-
-def _nowhere_since(pod: Object) -> str:
-    """Since when the scheduler finds no node for a pod; "" where it has, or has not looked."""
-    for each in pod.get("status", {}).get("conditions", ()):
-        if each["type"] == "PodScheduled" and each.get("reason") == "Unschedulable":
-            return str(each.get("lastTransitionTime", ""))
-    return ""

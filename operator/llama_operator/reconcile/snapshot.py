@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from llama_operator.api import signed_url
 from llama_operator.api.signed_url import SignedUrl, UrlRefused
 from llama_operator.api.v1alpha1 import LlamaDeploymentSpec, LlamaWeightsSpec
 from llama_operator.catalog.catalog import Catalog
@@ -43,6 +45,16 @@ class UrlView:
     entries: frozenset[str] = frozenset()
     url: SignedUrl | None = None
     refused: UrlRefused | None = None
+
+    def reading(self, encoded: str) -> UrlView:
+        """With what an entry of the Secret says, in base64 as the API server gives it."""
+        try:
+            text = base64.b64decode(encoded).decode(errors="replace")
+            return replace(self, url=signed_url.read(text))
+        except UrlRefused as refused:
+            return replace(self, refused=refused)
+        except ValueError:
+            return self
 
 
 @dataclass(frozen=True)
