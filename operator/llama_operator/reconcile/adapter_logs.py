@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import math
 import re
 from collections import OrderedDict
@@ -20,25 +19,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from llama_operator.reconcile.logtext import text_of
 from llama_operator.reconcile.recent import keep
 from llama_operator.reconcile.snapshot import Loading, Object, Place
 from llama_operator.reconcile.startlogs import answering
 from llama_operator.runtime.api import Api
 from llama_operator.runtime.clock import Clock
-from llama_operator.runtime.errors import ApiError, TransportError
 
 SOON_SECONDS, LATER_SECONDS = 15.0, 300.0
 # From when on it is no longer asked so often.
 IMPATIENT_SECONDS = 600.0
 LIMIT_BYTES = 1 << 20
-READ_SECONDS = 5.0
 # Of one deployment at a time; the others have their turn with the next look.
 AT_ONCE = 8
 KEPT = 4096
 _LINE = re.compile(r"llama_adapters: (\{.*\})")
 _LONGEST, _MOST = 300, 64
-
-log = logging.getLogger(__name__)
 
 
 class Followed(NamedTuple):
@@ -114,24 +110,15 @@ class AdapterLogs:
     async def _look(self, pod: Object, box: Object, seen: _Seen, now: float) -> None:
         since = None if seen.asked == -math.inf else math.ceil(now - seen.asked) + 2
         seen.asked = now
-        text = await self._read(pod, box, since)
-        seen.state = said(text) or seen.state
-
-    async def _read(self, pod: Object, box: Object, since: int | None) -> str:
-        meta = pod["metadata"]
-        try:
-            async with asyncio.timeout(READ_SECONDS):
-                return await self._api.logs(
-                    meta["namespace"],
-                    meta["name"],
-                    box["name"],
-                    tail_lines=None,
-                    limit_bytes=LIMIT_BYTES,
-                    since_seconds=since,
-                )
-        except (ApiError, TransportError, TimeoutError) as error:
-            log.info("the log of %s cannot be read: %s", meta["name"], error)
-            return ""
+        text = await text_of(
+            self._api,
+            pod["metadata"],
+            box["name"],
+            tail_lines=None,
+            limit_bytes=LIMIT_BYTES,
+            since_seconds=since,
+        )
+        seen.state = said(text or "") or seen.state
 
 
 def said(text: str) -> Loading | None:

@@ -8,18 +8,17 @@ anything new is written. What cannot be read counts as moving, so nothing is rep
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from llama_operator.diagnose import startup
 from llama_operator.diagnose.startup import Told
+from llama_operator.reconcile.logtext import text_of
 from llama_operator.reconcile.recent import keep
 from llama_operator.reconcile.snapshot import FOLLOW_SECONDS, Object, Start
 from llama_operator.runtime.api import Api
 from llama_operator.runtime.clock import Clock
-from llama_operator.runtime.errors import ApiError, TransportError
 
 Run = tuple[str, str]
 
@@ -27,13 +26,9 @@ TAIL_LINES = 50
 TAIL_BYTES = 131072
 # Of one deployment: the others get their turn when these have started.
 PODS_AT_ONCE = 4
-# A node that does not answer must not hold up the deployment.
-SECONDS = 5.0
 # All that vLLM writes until it serves, many times over.
 HEAD_BYTES = 262144
 KEPT = 1024
-
-log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -71,7 +66,14 @@ class StartLogs:
             keep(self._seen, run, seen, KEPT)
         elif now - seen.asked >= FOLLOW_SECONDS:
             seen.asked = now
-            _note(seen, await self._read(pod, box, TAIL_LINES), now)
+            text = await text_of(
+                self._api,
+                pod["metadata"],
+                box["name"],
+                tail_lines=TAIL_LINES,
+                limit_bytes=TAIL_BYTES,
+            )
+            _note(seen, text, now)
         return Start(seen.phase, now - seen.changed)
 
     async def told(self, pods: Iterable[Object], known: str) -> tuple[Object, Told] | None:
@@ -88,25 +90,10 @@ class StartLogs:
         if run in self._told:
             return None
         keep(self._told, run, None, KEPT)
-        text = await self._read(pod, box, None, HEAD_BYTES)
+        text = await text_of(
+            self._api, pod["metadata"], box["name"], tail_lines=None, limit_bytes=HEAD_BYTES
+        )
         return (pod, startup.told(text.splitlines())) if text else None
-
-    async def _read(
-        self, pod: Object, box: Object, tail_lines: int | None, limit_bytes: int = TAIL_BYTES
-    ) -> str | None:
-        meta, name = pod["metadata"], box["name"]
-        try:
-            async with asyncio.timeout(SECONDS):
-                return await self._api.logs(
-                    meta["namespace"],
-                    meta["name"],
-                    name,
-                    tail_lines=tail_lines,
-                    limit_bytes=limit_bytes,
-                )
-        except (ApiError, TransportError, TimeoutError) as error:
-            log.info("the log of %s cannot be read: %s", meta["name"], error)
-            return None
 
 
 def starting(pod: Object) -> Object | None:
