@@ -111,8 +111,8 @@ def _over_tls(view: DeploymentView) -> str:
         return ""
     return (
         f"KServe's gateway would speak TLS to the servers (Service {entry['metadata']['name']}), which "
-        "speak plain HTTP; set enableLLMInferenceServiceTLS to false in key ingress of KServe's "
-        "ConfigMap inferenceservice-config, or spec.kserve.resource to InferenceService"
+        "speak plain HTTP; with KServe 0.19 or newer set enableLLMInferenceServiceTLS to false in key "
+        "ingress of its ConfigMap inferenceservice-config, else spec.kserve.resource to InferenceService"
     )
 
 

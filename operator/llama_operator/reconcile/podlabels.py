@@ -41,8 +41,10 @@ def _held_back(view: DeploymentView, server: Object | None) -> Labels:
     """Ours that may change while servers run, which KServe would make a part of a selector."""
     if server is None or server["kind"] != LLM_INFERENCE:
         return {}
-    (claim,) = mounts.claims(server["spec"]["template"])
-    return {labels.VOLUME: volume_label(claim), **unscraped(view.spec)}
+    # Somebody may have taken the volume out of it, which is put right.
+    claims = mounts.claims(server["spec"]["template"])
+    volume = {labels.VOLUME: volume_label(claims[0])} if claims else {}
+    return {**volume, **unscraped(view.spec)}
 
 
 def _change(pod: Object, wanted: Labels, first: Labels) -> Label | None:

@@ -81,12 +81,12 @@ def installed(cluster: Cluster, directory: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        # The webhooks first: without their server nothing of KServe's could be removed.
+        # First what it has a finalizer on, then the webhooks, which nothing could pass without it.
+        cluster.kubectl("delete", "crd", LLM, LLM_PRESETS)
         names = [f"{each['kind']}/{each['metadata']['name']}" for each in _webhooks("", "")]
         cluster.kubectl("delete", *names)
         cluster.processes.stop([NAME])
         cluster.processes.forget([NAME])
-        cluster.kubectl("delete", "crd", LLM, LLM_PRESETS)
         gateway.remove(cluster, *_OF_GATEWAY)
         cluster.kubectl("delete", "namespace", NAMESPACE)
 

@@ -251,6 +251,16 @@ def test_shares_of_a_group_are_read_back() -> None:
     ]
 
 
+def test_one_that_somebody_has_emptied_is_put_right() -> None:
+    simulation = settled()
+    service = simulation.memory.objects[SERVICE]
+    template = {**service["spec"]["template"], "volumes": []}
+    simulation.memory.put({**service, "spec": {**service["spec"], "template": template}})
+    settle(simulation)
+    volumes = simulation.memory.objects[SERVICE]["spec"]["template"]["volumes"]
+    assert "weights" in [each["name"] for each in volumes]
+
+
 # -- without a strategy of its own ----------------------------------------------------------------
 
 
