@@ -70,7 +70,9 @@ def table(deployment: Object, found: Sequence[Object], width: int) -> str:
 def state(deployment: Object, name: str) -> str:
     """What a revision is to the deployment; "" for one that is merely kept."""
     names = view.path(deployment, "status", "revision") or {}
-    return next((word for key, word in _STATES.items() if names.get(key) == name), "")
+    tried = view.path(deployment, "status", "rollout", "strategy") == "Canary"
+    words = {**_STATES, "update": "canary"} if tried else _STATES
+    return next((word for key, word in words.items() if names.get(key) == name), "")
 
 
 def change(before: Object, after: Object) -> str:

@@ -171,6 +171,12 @@ def test_undo_sets_the_revision(llamactl: Run, api: Fake, to: tuple[str, ...], w
     assert f"by those of revision {wanted}" in result.stderr
 
 
+def test_history_names_the_one_that_is_tried(llamactl: Run, api: Fake) -> None:
+    serve(api, rollout={"strategy": "Canary", "reason": "because"})
+    _, _, second, first = llamactl("rollout", "history", "my-llama").stdout.splitlines()
+    assert ("canary" in second, "answers" in first) == (True, True)
+
+
 def test_undo_of_what_is_complete_takes_the_one_before(llamactl: Run, api: Fake) -> None:
     names = {"update": "my-llama-c", "current": "my-llama-c", "lastGood": "my-llama-c"}
     serve(api, revision=names)
