@@ -1,18 +1,20 @@
 """A real vLLM in two pods, one rank each, made by the real LeaderWorkerSet; either rank is killed.
 
-Two pods of the one node stand for two nodes: what lies between the ranks is the network of pods.
+Two pods of the one node stand for two nodes: what lies between the ranks is the network of pods. An
+adapter is loaded in both ranks while they serve, and again by those that come after them.
 """
 
 from __future__ import annotations
 
 import json
+import time
 import urllib.request
 from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
-from tests.e2e.conftest import NAMESPACE, TINY
+from tests.e2e.conftest import ADAPTER, NAMESPACE, TINY
 from tests.support import lws
 from tests.support.demo.ask import api_key, forwarded
 from tests.support.stack import RUNTIME_CLASS, VLLM_IMAGE, Stack, wait_for
@@ -21,6 +23,7 @@ pytestmark = [pytest.mark.node, pytest.mark.vllm, pytest.mark.slow, pytest.mark.
 Object = dict[str, Any]
 NAME = "pair"
 SELECTOR = f"llamactl.dev/deployment={NAME}"
+SQL = {"name": "sql", "source": {"huggingFace": {"repo": ADAPTER}}}
 FIRST, OTHER = f"{NAME}-0", f"{NAME}-0-1"
 SECONDS = 300
 
@@ -41,6 +44,7 @@ def manifest() -> Object:
             "engine": engine,
             "runtimeClassName": RUNTIME_CLASS,
             "drain": {"timeout": "5s"},
+            "lora": {"enabled": True, "maxAdapters": 1, "maxRank": 8},
         },
     }
 
@@ -63,10 +67,13 @@ def test_two_ranks_serve_and_are_replaced_together_whichever_is_killed(
             wait_for(lambda: ready(stack), SECONDS, "two ranks that serve", every=1)
             assert set(pods(stack)) == {FIRST, OTHER}
             _each_has_its_part(stack)
-            words = _asked(stack)
+            words = _asked(stack, TINY)
+            _loads_an_adapter(stack)
+            others = _asked(stack, "sql")
+            assert others != words
             for killed in (OTHER, FIRST):
                 _replaced(stack, killed)
-                assert _asked(stack) == words
+                assert (_asked(stack, TINY), _asked(stack, "sql")) == (words, others)
         except TimeoutError as error:
             raise AssertionError(f"{error}\n{_told(stack)}") from None
         finally:
@@ -81,11 +88,28 @@ def _each_has_its_part(stack: Stack) -> None:
     assert all(each["readOnly"] for each in other["volumeMounts"] if each["name"] == "weights")
 
 
-def _asked(stack: Stack) -> str:
+def _loads_an_adapter(stack: Stack) -> None:
+    """In the ranks that run, told by the first one."""
+    before = pods(stack)
+    wanted = json.dumps({"spec": {"adapters": [SQL]}})
+    stack.cluster.kubectl("patch", "llama", NAME, "-n", NAMESPACE, "--type=merge", "-p", wanted)
+
+    def loaded() -> bool:
+        # A kubelet looks at a pod that changes at once; else a changed ConfigMap takes a minute.
+        mark = f"test/now={time.monotonic_ns()}"
+        stack.cluster.kubectl("annotate", "pod", FIRST, "-n", NAMESPACE, mark, "--overwrite")
+        rows = stack.get("llama", NAME, NAMESPACE)["status"].get("adapters", ())
+        return [(row["name"], row["readyReplicas"]) for row in rows] == [("sql", 1)]
+
+    wait_for(loaded, SECONDS, "the adapter to be loaded", every=5)
+    assert pods(stack) == before
+
+
+def _asked(stack: Stack, model: str) -> str:
     key = api_key(stack.get("secret", f"{NAME}-api-key", NAMESPACE))
     with forwarded(stack.cluster.kubeconfig, f"svc/{NAME}", 8000, NAMESPACE) as port:
         client = openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key=key, timeout=120)
-        answer = client.completions.create(model=TINY, prompt="a", max_tokens=4, temperature=0)
+        answer = client.completions.create(model=model, prompt="a", max_tokens=4, temperature=0)
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as page:
             metrics = page.read().decode()
     assert answer.usage is not None

@@ -31,7 +31,9 @@ class PlayedNode:
     """The node, and the pods of the cluster as they were last seen."""
 
     def __init__(self, api: Api, load_seconds: float, stop_seconds: float) -> None:
-        self._api, self._load, self._stop = api, load_seconds, stop_seconds
+        self._api, self._stop = api, stop_seconds
+        # How long a server starts, from now on.
+        self.load_seconds = load_seconds
         self.pods = Informer(api, resources.PODS)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._begun: set[str] = set()
@@ -100,7 +102,7 @@ class PlayedNode:
             return
         self.missed += await self._pull(pod)
         await self._set(pod, {"running": {"startedAt": _now()}}, ready=False)
-        await asyncio.sleep(self._load)
+        await asyncio.sleep(self.load_seconds)
         if BAD_FLAG in pod["spec"]["containers"][0].get("args", ()):
             how = {"exitCode": 2, "reason": "Error", "finishedAt": _now(), "message": BAD_WORDS}
             await self._set(pod, {"terminated": how}, ready=False)

@@ -12,6 +12,7 @@ GO_MODULE = PACKAGE / "go"
 DNS_MODULE = GO_MODULE / "coredns"
 HELM_MODULE = GO_MODULE / "helm"
 LWS_MODULE = GO_MODULE / "lws"
+PICKER_MODULE = GO_MODULE / "epp"
 
 
 def cache() -> Path:

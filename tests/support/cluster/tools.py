@@ -17,13 +17,14 @@ from pathlib import Path
 
 from . import versions
 from .errors import ClusterError
-from .paths import DNS_MODULE, GO_MODULE, HELM_MODULE, LWS_MODULE, tool_cache
+from .paths import DNS_MODULE, GO_MODULE, HELM_MODULE, LWS_MODULE, PICKER_MODULE, tool_cache
 
 KUBERNETES = "k8s.io/kubernetes"
 ETCD = "go.etcd.io/etcd/server/v3"
 COREDNS = "github.com/coredns/coredns"
 HELM = "helm.sh/helm/v4"
 LWS = "sigs.k8s.io/lws"
+GATEWAY_EXTENSION = "sigs.k8s.io/gateway-api-inference-extension"
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,9 @@ ALL = CONTROL_PLANE + NODE
 # LeaderWorkerSet is for servers over several nodes; two minutes.
 LWS_MANAGER = Tool("lws-manager", f"{LWS}/cmd", LWS, LWS_MODULE)
 EXTRAS = (Tool("helm", f"{HELM}/cmd/helm", HELM, HELM_MODULE), LWS_MANAGER)
+# What chooses servers behind a gateway; one slow test asks for it.
+PICKER = Tool("epp", f"{GATEWAY_EXTENSION}/cmd/epp", GATEWAY_EXTENSION, PICKER_MODULE)
+SELDOM = (PICKER,)
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ def find(tool: Tool) -> Found:
 
 def path_of(name: str) -> Path:
     """Path of a tool that has been made ready; raises ClusterError when it has not."""
-    tool = next(tool for tool in ALL + EXTRAS if tool.name == name)
+    tool = next(tool for tool in ALL + EXTRAS + SELDOM if tool.name == name)
     found = find(tool)
     if found.path is None:
         raise ClusterError(

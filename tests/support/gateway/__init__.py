@@ -1,6 +1,7 @@
 """The real definitions of Gateway API and of its inference extension, from the Go module proxy.
 
-Their controllers are not run: what a Gateway says of a route is played by tests. The modules are
+Their controllers are not run: what a Gateway says of a route is played by tests. What they would
+set up can be run: a real Envoy (`envoy`) before the real picker (`picker`). The modules are
 cached by version, as Go does it, and must have the digest that is written here.
 """
 
@@ -18,6 +19,9 @@ from tests.support.cluster import Cluster
 ROUTES, GATEWAYS = "httproutes.gateway.networking.k8s.io", "gateways.gateway.networking.k8s.io"
 CLASSES = "gatewayclasses.gateway.networking.k8s.io"
 POOLS = "inferencepools.inference.networking.k8s.io"
+# What the picker watches besides.
+OBJECTIVES = "inferenceobjectives.inference.networking.x-k8s.io"
+REWRITES = "inferencemodelrewrites.inference.networking.x-k8s.io"
 # Module and version, its digest, and where in it the definition lies.
 _API = ("sigs.k8s.io/gateway-api@v1.4.0", "h1:ZwlNM6zOHq0h3WUX2gfByPs2yAEsy/EenYJB78jpQfQ=")
 _EXTENSION = (
@@ -29,6 +33,14 @@ _FILES = {
     GATEWAYS: (*_API, "config/crd/standard/gateway.networking.k8s.io_gateways.yaml"),
     CLASSES: (*_API, "config/crd/standard/gateway.networking.k8s.io_gatewayclasses.yaml"),
     POOLS: (*_EXTENSION, "config/crd/bases/inference.networking.k8s.io_inferencepools.yaml"),
+    OBJECTIVES: (
+        *_EXTENSION,
+        "config/crd/bases/inference.networking.x-k8s.io_inferenceobjectives.yaml",
+    ),
+    REWRITES: (
+        *_EXTENSION,
+        "config/crd/bases/inference.networking.x-k8s.io_inferencemodelrewrites.yaml",
+    ),
 }
 
 
