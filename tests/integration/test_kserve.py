@@ -23,7 +23,7 @@ from llama_operator.reconcile import resources
 from llama_operator.reconcile.kserve import INSTALL
 from llama_operator.runtime.errors import Invalid, NotFound
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(600)]
 Object = dict[str, Any]
 PREDICTOR = f"{NAME}-predictor"
 

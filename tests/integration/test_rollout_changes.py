@@ -14,7 +14,7 @@ from tests.support.ready_copy import COPY
 
 from llama_operator.reconcile import resources
 
-pytestmark = [pytest.mark.cluster]
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 Object = dict[str, Any]
 SECONDS = 60.0
 
