@@ -29,6 +29,7 @@ from llama_operator.reconcile.actions import (
     SetFinalizer,
 )
 from llama_operator.reconcile.ownership import outdated, owned
+from llama_operator.reconcile.snapshot import SecretView
 from llama_operator.render.inputs import Owner
 from llama_operator.render.secret import api_key_secret
 from llama_operator.runtime.api import Api
@@ -66,6 +67,8 @@ class Applier:
         self._answer = write
         # Children as the server has answered.
         self.made: list[Object] = []
+        # The Secret of a key that was made.
+        self.key: SecretView | None = None
 
     async def run(self, actions: Iterable[Action]) -> Failure | None:
         """Carry out all actions; the first refusal ends the run and is returned.
@@ -156,7 +159,8 @@ class Applier:
     async def _create_key(self, action: CreateKey) -> Failure | None:
         obj = api_key_secret(self._owner, f"sk-{secrets.token_urlsafe(32)}")
         try:
-            await self._api.create(resources.SECRETS, obj, manager=labels.OPERATOR_MANAGER)
+            made = await self._api.create(resources.SECRETS, obj, manager=labels.OPERATOR_MANAGER)
+            self.key = SecretView.of(made)
         except AlreadyExists as taken:
             live = await self._live(resources.SECRETS, self._owner.namespace, action.name)
             if live is not None and not owned(live, self._owner.uid):

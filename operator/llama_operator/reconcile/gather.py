@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -27,6 +28,7 @@ from llama_operator.reconcile.complaints import Complaints
 from llama_operator.reconcile.holders import Holder
 from llama_operator.reconcile.ownership import index
 from llama_operator.reconcile.podlogs import PodLogs
+from llama_operator.reconcile.recent import keep
 from llama_operator.reconcile.sizing import Verdict, told
 from llama_operator.reconcile.snapshot import (
     DeploymentView,
@@ -46,6 +48,10 @@ from llama_operator.runtime.errors import Forbidden, NotFound
 from llama_operator.runtime.resource import Resource
 
 log = logging.getLogger(__name__)
+
+# In which a new deployment is looked at several times, as what it was made of comes to be.
+MADE_SECONDS = 10.0
+MADE = 1024
 
 
 class Gatherer:
@@ -72,6 +78,8 @@ class Gatherer:
         # UIDs without a status so far. A retry must not begin with the same call as the one before:
         # where every third call fails, it would always be the same one.
         self._met: set[str] = set()
+        # Keys that were just made, and until when nobody asks whether they are there.
+        self._made: OrderedDict[tuple[str, str], tuple[SecretView, float]] = OrderedDict()
         self._complaints = Complaints(api, clock)
 
     def world(self) -> World:
@@ -184,7 +192,14 @@ class Gatherer:
         if not spec.auth.secret_name and self._first_look(raw):
             # Making it tells as well whether it is there.
             return SecretView(name)
+        made, until = self._made.get((meta["uid"], name), (None, 0.0))
+        if made is not None and self._clock.monotonic() < until:
+            return made
         return await self._secret(meta["namespace"], name)
+
+    def made(self, uid: str, key: SecretView) -> None:
+        """Take note of a key that was just made for the deployment with this UID."""
+        keep(self._made, (uid, key.name), (key, self._clock.monotonic() + MADE_SECONDS), MADE)
 
     def _first_look(self, raw: Object) -> bool:
         """Whether this is a new object that was not looked at before; true once per object."""
@@ -198,12 +213,7 @@ class Gatherer:
 
     async def _secret(self, namespace: str, name: str) -> SecretView:
         found = await self._find(resources.SECRETS, namespace, name)
-        if found is None:
-            return SecretView(name)
-        owners = found["metadata"].get("ownerReferences", ())
-        uids = frozenset(ref.get("uid", "") for ref in owners)
-        names = frozenset(ref["name"] for ref in owners if ref["kind"] == "LlamaDeployment")
-        return SecretView(name, True, frozenset(found.get("data") or {}), uids, names)
+        return SecretView(name) if found is None else SecretView.of(found)
 
     async def _find(self, resource: Resource, namespace: str, name: str) -> Object | None:
         try:

@@ -24,7 +24,7 @@ from llama_operator.reconcile.apply import Applier, Write, told
 from llama_operator.reconcile.caches import Caches
 from llama_operator.reconcile.gather import Gatherer
 from llama_operator.reconcile.ownership import index
-from llama_operator.reconcile.snapshot import DeploymentView, owner_of
+from llama_operator.reconcile.snapshot import DeploymentView, SecretView, owner_of
 from llama_operator.render.inputs import Owner
 from llama_operator.runtime.api import Api
 from llama_operator.runtime.clock import Clock
@@ -163,6 +163,8 @@ class DeploymentReconciler:
             return Result()
         decision = decide.decide(view)
         outcome = await carried_out(self._api, view.owner, decision.actions, self._caches.own)
+        if outcome.key:
+            self._gatherer.made(view.owner.uid, outcome.key)
         seen = with_made(view, outcome.made)
         wanted = status.build(seen, decision, outcome.failure, self._now())
         await self._status.write(raw, wanted)
@@ -229,6 +231,7 @@ class Outcome:
     error: ApiError | None = None
     # Children that were written, as the server has answered.
     made: list[Object] = field(default_factory=list, compare=False)
+    key: SecretView | None = field(default=None, compare=False)
 
     def result(self, requeue_after: float | None) -> Result:
         """What to ask of the controller, once the status is written; raises the error."""
@@ -246,11 +249,11 @@ async def carried_out(
     """
     applier = Applier(api, owner, write)
     try:
-        return Outcome(await applier.run(actions), made=applier.made)
+        return Outcome(await applier.run(actions), made=applier.made, key=applier.key)
     except Conflict:
         raise
     except ApiError as error:
-        return Outcome(error=error, made=applier.made)
+        return Outcome(error=error, made=applier.made, key=applier.key)
 
 
 def with_made(view: DeploymentView, made: list[Object]) -> DeploymentView:

@@ -35,6 +35,15 @@ class SecretView:
     owner_uids: frozenset[str] = frozenset()
     owner_names: frozenset[str] = frozenset()
 
+    @classmethod
+    def of(cls, found: Object) -> SecretView:
+        """Of a Secret as the API server gives it."""
+        meta = found["metadata"]
+        owners = meta.get("ownerReferences", ())
+        uids = frozenset(ref.get("uid", "") for ref in owners)
+        names = frozenset(ref["name"] for ref in owners if ref["kind"] == "LlamaDeployment")
+        return cls(meta["name"], True, frozenset(found.get("data") or {}), uids, names)
+
 
 @dataclass(frozen=True)
 class UrlView:

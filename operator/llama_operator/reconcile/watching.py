@@ -21,6 +21,8 @@ from llama_operator.runtime.resource import Key, key_of
 
 # Ten thousand deployments of one copy come one by one, and each changes its list of users.
 USERS_SECONDS = 1.0
+# A Deployment that was made writes its status three times, and each of its pods follows.
+SERVERS_SECONDS = 0.2
 
 
 def watch(manager: Manager, caches: Caches, servers: Controller, weights: Controller) -> None:
@@ -34,7 +36,8 @@ def watch(manager: Manager, caches: Caches, servers: Controller, weights: Contro
     manager.watch(caches.weights, weights, predicate=not_only_reports)
     manager.watch(caches.weights, servers, users(caches), predicate=not_only_users)
     for kind in resources.SERVING_CHILDREN:
-        manager.watch(caches.children[kind.kind], servers, deployment_of)
+        after = SERVERS_SECONDS if kind == resources.SERVERS else 0.0
+        manager.watch(caches.children[kind.kind], servers, deployment_of, after=after)
     for kind in resources.WEIGHTS_CHILDREN:
         manager.watch(caches.children[kind.kind], weights, weights_of)
     for kind in resources.SHARED_CHILDREN:
@@ -56,7 +59,7 @@ def watch(manager: Manager, caches: Caches, servers: Controller, weights: Contro
         manager.watch(definition.informer, servers, lambda _: behind_kserve(caches))
     manager.watch(caches.keda.informer, servers, lambda _: autoscaled(caches))
     manager.watch(caches.quotas, servers, lambda _: autoscaled(caches), predicate=scaling.limits)
-    manager.watch(caches.pods, servers, labelled("LlamaDeployment"))
+    manager.watch(caches.pods, servers, labelled("LlamaDeployment"), after=SERVERS_SECONDS)
     manager.watch(caches.pods, weights, labelled("LlamaWeights"))
     manager.watch(caches.nodes, servers, lambda _: unplanned(caches), predicate=changed_generation)
     manager.watch(caches.classes, weights, lambda _: unfetched(caches))
