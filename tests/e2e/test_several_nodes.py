@@ -19,7 +19,7 @@ from tests.support import lws
 from tests.support.demo.ask import api_key, forwarded
 from tests.support.stack import RUNTIME_CLASS, VLLM_IMAGE, Stack, wait_for
 
-pytestmark = [pytest.mark.node, pytest.mark.vllm, pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.node, pytest.mark.vllm, pytest.mark.slow, pytest.mark.timeout(1800)]
 Object = dict[str, Any]
 NAME = "pair"
 SELECTOR = f"llamactl.dev/deployment={NAME}"

@@ -140,7 +140,8 @@ async def _canary(seen: Onlooker) -> None:
 
 async def _edited(seen: Onlooker) -> None:
     """What somebody changes in our part of the InferenceService is put right."""
-    patch = {"spec": {"predictor": {"minReplicas": 2}}}
+    # KServe refuses fewer at the most than at the least.
+    patch = {"spec": {"predictor": {"minReplicas": 2, "maxReplicas": 2}}}
     await seen.stage.api.patch(resources.INFERENCES, NAMESPACE, NAME, patch)
 
     for _ in range(300):
