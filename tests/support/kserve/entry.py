@@ -10,7 +10,8 @@ from typing import Any
 from llama_operator.reconcile import resources
 from llama_operator.runtime import Api, Informer, Resource
 from llama_operator.runtime.errors import ClusterError
-from tests.support.kserve.controller import GATEWAY, NAMESPACE
+from tests.support.kserve.controller import GATEWAY
+from tests.support.kserve.own import NAMESPACE
 
 Object = dict[str, Any]
 ADDRESS = "192.0.2.7"

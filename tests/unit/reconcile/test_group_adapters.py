@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from tests.support.builders import deployment, gpu_node, world
 from tests.support.memory import Memory
+from tests.support.simulated import edit
 from tests.support.simulation import Simulation
 from tests.unit.reconcile.played_kubelets import Kubelets
 from tests.unit.reconcile.test_adapters import ROOM, SQL
-from tests.unit.reconcile.test_groups import NODES, ONE, SHARED, TWO, edit
+from tests.unit.reconcile.test_groups import NODES, ONE, SHARED, TWO
 from tests.unit.runtime.fake_api import FakeApi
 
 from llama_operator.reconcile.caches import Caches, slim_node

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.support.builders import deployment, deployment_view, gpu_node, ready_weights, world
 from tests.support.memory import Memory
+from tests.support.simulated import edit, settle
 from tests.support.simulation import Simulation
 
 from llama_operator.api import labels
@@ -30,23 +31,6 @@ def started(sizing: Object = TWO, lws: Any = ("v1",), **spec: Any) -> Simulation
     copy["spec"]["storage"] = SHARED
     copy["metadata"]["namespace"] = "default"
     return Simulation(Memory([raw, copy]), env=world(nodes=NODES, lws=lws))
-
-
-def settle(simulation: Simulation) -> None:
-    """Until nothing changes; the copy is there, and of no matter here."""
-    for _ in range(12):
-        before = simulation.memory.picture()
-        simulation.serve()
-        simulation.play()
-        if simulation.memory.picture() == before:
-            return
-    raise AssertionError("the world does not come to rest")
-
-
-def edit(simulation: Simulation, **spec: Any) -> None:
-    raw = simulation.memory.objects["LlamaDeployment", "web"]
-    meta = {**raw["metadata"], "generation": raw["metadata"]["generation"] + 1}
-    simulation.memory.put({**raw, "metadata": meta, "spec": {**raw["spec"], **spec}})
 
 
 def there(simulation: Simulation) -> set[str]:

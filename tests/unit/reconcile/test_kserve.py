@@ -18,6 +18,7 @@ from tests.support.builders import (
 )
 from tests.support.kserve import played
 from tests.support.memory import Memory
+from tests.support.simulated import edit, settle
 from tests.support.simulation import Simulation
 
 from llama_operator.api.v1alpha1 import LlamaDeploymentSpec
@@ -37,22 +38,6 @@ def started(backend: str = "kserve", served: Any = ("v1beta1",), **spec: Any) ->
     # The claim that servers mount, so that the copy lies where revisions say.
     copy["status"]["claimName"] = copy["metadata"]["name"]
     return Simulation(Memory([raw, copy]), env=world(nodes=NODES, kserve=served))
-
-
-def settle(simulation: Simulation) -> None:
-    for _ in range(12):
-        before = simulation.memory.picture()
-        simulation.serve()
-        simulation.play()
-        if simulation.memory.picture() == before:
-            return
-    raise AssertionError("the world does not come to rest")
-
-
-def edit(simulation: Simulation, **spec: Any) -> None:
-    raw = simulation.memory.objects["LlamaDeployment", "web"]
-    meta = {**raw["metadata"], "generation": raw["metadata"]["generation"] + 1}
-    simulation.memory.put({**raw, "metadata": meta, "spec": {**raw["spec"], **spec}})
 
 
 def there(simulation: Simulation) -> set[tuple[str, str]]:

@@ -9,6 +9,7 @@ import pytest
 from tests.support.builders import deployment, deployment_view, gpu_node, ready_weights, world
 from tests.support.kserve import played_llm
 from tests.support.memory import Memory
+from tests.support.simulated import edit, settle
 from tests.support.simulation import Simulation
 
 from llama_operator.api import labels
@@ -33,26 +34,10 @@ def started(first: Object | None = None, cluster: Object | None = None, **spec: 
     return Simulation(Memory([raw, copy]), env=env)
 
 
-def settle(simulation: Simulation) -> None:
-    for _ in range(12):
-        before = simulation.memory.picture()
-        simulation.serve()
-        simulation.play()
-        if simulation.memory.picture() == before:
-            return
-    raise AssertionError("the world does not come to rest")
-
-
 def settled(**spec: Any) -> Simulation:
     simulation = started(**spec)
     settle(simulation)
     return simulation
-
-
-def edit(simulation: Simulation, **spec: Any) -> None:
-    raw = simulation.memory.objects["LlamaDeployment", "web"]
-    meta = {**raw["metadata"], "generation": raw["metadata"]["generation"] + 1}
-    simulation.memory.put({**raw, "metadata": meta, "spec": {**raw["spec"], **spec}})
 
 
 def there(simulation: Simulation) -> set[tuple[str, str]]:

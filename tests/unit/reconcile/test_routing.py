@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.support.builders import deployment, deployment_view, ready_weights, world
 from tests.support.memory import Memory
+from tests.support.simulated import edit, settle
 from tests.support.simulation import STAMP, Simulation
 
 from llama_operator.reconcile import decide, listeners, routing, status
@@ -41,23 +42,6 @@ def started(endpoint: Object, routes: Any = V1, pools: Any = V1) -> Simulation:
     made = Simulation(Memory([raw, copy]), env=world(routes=routes, pools=pools))
     made.gateways = {PUBLIC: gateway(HTTPS, HTTP)}
     return made
-
-
-def settle(simulation: Simulation) -> None:
-    for _ in range(12):
-        before = simulation.memory.picture()
-        simulation.serve()
-        simulation.play()
-        if simulation.memory.picture() == before:
-            return
-    raise AssertionError("the world does not come to rest")
-
-
-def edit(simulation: Simulation, endpoint: Object) -> None:
-    raw = simulation.memory.objects["LlamaDeployment", "web"]
-    meta = {**raw["metadata"], "generation": raw["metadata"]["generation"] + 1}
-    spec = {**raw["spec"], "endpoint": endpoint}
-    simulation.memory.put({**raw, "metadata": meta, "spec": spec})
 
 
 def condition(simulation: Simulation, kind: str) -> Object:
@@ -105,7 +89,7 @@ def test_each_way_is_made_and_goes_when_it_is_switched_off(
     assert ways(simulation) == made
     assert condition(simulation, "Ready")["status"] == "True"
     assert bool(url(simulation)) == bool(made)
-    edit(simulation, {})
+    edit(simulation, endpoint={})
     settle(simulation)
     assert (ways(simulation), url(simulation)) == (set(), "")
 
@@ -113,13 +97,13 @@ def test_each_way_is_made_and_goes_when_it_is_switched_off(
 def test_from_one_way_to_another_the_first_goes_once_the_second_is_asked_for() -> None:
     simulation = started(AWARE)
     settle(simulation)
-    edit(simulation, routed("a.example.com"))
+    edit(simulation, endpoint=routed("a.example.com"))
     simulation.serve()
     kinds = [type(each).__name__ for each in simulation.asked]
     assert kinds == sorted(kinds), "the route leads to the Service before the pool goes"
     settle(simulation)
     assert ways(simulation) == {("HTTPRoute", "web")}
-    edit(simulation, INGRESS)
+    edit(simulation, endpoint=INGRESS)
     settle(simulation)
     assert ways(simulation) == {("Ingress", "web")}
 
@@ -130,7 +114,7 @@ def test_no_way_in_touches_a_server(endpoint: Object) -> None:
     settle(simulation)
     before = simulation.memory.objects["Deployment", "web"]
     revisions = [name for kind, name in simulation.memory.objects if kind == "ControllerRevision"]
-    edit(simulation, endpoint)
+    edit(simulation, endpoint=endpoint)
     settle(simulation)
     assert ways(simulation)
     assert simulation.memory.objects["Deployment", "web"] == before
