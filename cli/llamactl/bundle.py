@@ -36,6 +36,7 @@ from llamactl.redact import Redactor
 from llamactl.resources import (
     CLAIMS,
     EVENTS,
+    GROUPS,
     INFERENCES,
     JOBS,
     LLM_INFERENCES,
@@ -112,6 +113,8 @@ def _objects(
     for resource in kinds:
         selector = f"{labels.DEPLOYMENT}={name}"
         found += _kinds(reader, resource, selector)
+    if view.grouped(seen.deployment) and seen.server:
+        found.append({"kind": GROUPS.kind, **seen.server})
     if view.behind_kserve(seen.deployment):
         wanted = view.path(seen.deployment, "spec", "kserve", "resource")
         asked = LLM_INFERENCES if wanted == LLM_INFERENCES.kind else INFERENCES

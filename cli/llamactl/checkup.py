@@ -47,7 +47,7 @@ def read(kube: Kube, name: str) -> Checkup:
     deployment = kube.deployment(name)
     copy = str(view.path(deployment, "status", "weights", "name") or "")
     # Of a server over several nodes all ranks count, and another object makes them.
-    grouped = int(view.path(deployment, "status", "plan", "nodes") or 1) > 1
+    grouped = view.grouped(deployment)
     both = f"{labels.DEPLOYMENT}={name},{labels.COMPONENT} in ({labels.SERVER},{labels.WORKER})"
     servers = both if grouped else view.pod_selector(name, labels.SERVER)
     pods = reader.read(lambda: kube.list(PODS, selector=servers)) or []

@@ -33,6 +33,11 @@ def behind_kserve(deployment: Object) -> bool:
     return bool(path(deployment, "spec", "backend") == "kserve")
 
 
+def grouped(deployment: Object) -> bool:
+    """Whether each of its servers is a group of pods over several nodes."""
+    return int(path(deployment, "status", "plan", "nodes") or 1) > 1
+
+
 def maker_of(deployment: Object) -> str:
     """Name of what makes its pods; KServe makes a Deployment of its own for that."""
     name, resource = name_of(deployment), path(deployment, "spec", "kserve", "resource")

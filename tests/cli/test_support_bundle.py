@@ -159,6 +159,17 @@ def test_ways_in_are_in_it_where_the_cluster_has_their_kinds(
     assert "my-llama-support/objects/httproute-my-llama.yaml" in files
 
 
+def test_what_makes_groups_is_in_it(llamactl: Run, cluster: Fake, tmp_path: Path) -> None:
+    several = deployment()
+    several["status"]["plan"] = {"nodes": 2}
+    cluster.put(f"{DEPLOYMENTS}/my-llama", several)
+    sets = "/apis/leaderworkerset.x-k8s.io/v1/namespaces/n/leaderworkersets"
+    cluster.put(f"{sets}/my-llama", {"metadata": {"name": "my-llama"}, "spec": {"replicas": 3}})
+    files = bundle(llamactl, tmp_path / "b.tar.gz")
+    found = yaml.safe_load(files["my-llama-support/objects/leaderworkerset-my-llama.yaml"])
+    assert found["spec"]["replicas"] == 3
+
+
 def test_without_the_right_to_secrets_what_looks_like_one_is_still_hidden(
     llamactl: Run, cluster: Fake, tmp_path: Path
 ) -> None:
