@@ -84,16 +84,9 @@ def _network_policy(serving: Serving, meta: Object) -> Object:
     ingress: list[Object] = [
         {"from": peers.of(serving), "ports": [{"port": port_of(serving), "protocol": "TCP"}]}
     ]
-    return {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "metadata": meta,
-        "spec": {
-            "podSelector": {"matchLabels": selector(serving.owner, labels.ACTIVATOR)},
-            "policyTypes": ["Ingress"],
-            "ingress": ingress + ([{"from": asking, "ports": admin}] if asking else []),
-        },
-    }
+    pods = {"matchLabels": selector(serving.owner, labels.ACTIVATOR)}
+    asked = [{"from": asking, "ports": admin}] if asking else []
+    return peers.policy(meta, pods, [*ingress, *asked])
 
 
 def _deployment(serving: Serving, meta: Object, template: Object) -> Object:

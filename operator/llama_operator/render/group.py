@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from llama_operator.api import labels
 from llama_operator.api.template import GROUP_SET, SIZE, WORKER
-from llama_operator.render import flags, guarding, pod
+from llama_operator.render import flags, guarding, peers, pod
 from llama_operator.render.inputs import Object, Replacing, Serving
 from llama_operator.render.meta import digest, metadata, selector, selector_of
 
@@ -135,13 +135,6 @@ def from_members(serving: Serving) -> Object:
 
 def policy(serving: Serving) -> Object:
     """The NetworkPolicy of ranks without a port: nobody but their group may connect."""
-    return {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "metadata": metadata(serving.owner, f"{serving.owner.name}-workers", labels.WORKER),
-        "spec": {
-            "podSelector": {"matchLabels": selector(serving.owner, labels.WORKER)},
-            "policyTypes": ["Ingress"],
-            "ingress": [from_members(serving)],
-        },
-    }
+    meta = metadata(serving.owner, f"{serving.owner.name}-workers", labels.WORKER)
+    pods = {"matchLabels": selector(serving.owner, labels.WORKER)}
+    return peers.policy(meta, pods, [from_members(serving)])

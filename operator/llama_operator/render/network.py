@@ -47,19 +47,10 @@ def network_policy(serving: Serving, *, grouped: bool = False) -> Object:
     The guard asks for a key whoever connects; health and metrics answer without one.
     """
     port = {"port": container_port(serving), "protocol": "TCP"}
-    return {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "metadata": metadata(serving.owner, serving.owner.name, labels.SERVER),
-        "spec": {
-            "podSelector": _servers(serving),
-            "policyTypes": ["Ingress"],
-            "ingress": [
-                {"from": [*peers.of(serving), *_own(serving)], "ports": [port]},
-                *([group.from_members(serving)] if grouped else []),
-            ],
-        },
-    }
+    meta = metadata(serving.owner, serving.owner.name, labels.SERVER)
+    asking = {"from": [*peers.of(serving), *_own(serving)], "ports": [port]}
+    ranks = [group.from_members(serving)] if grouped else []
+    return peers.policy(meta, _servers(serving), [asking, *ranks])
 
 
 def _servers(serving: Serving) -> Object:

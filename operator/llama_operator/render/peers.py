@@ -1,4 +1,4 @@
-"""Who may connect to the endpoint of a deployment, as peers of a NetworkPolicy."""
+"""Who may connect to the endpoint of a deployment: peers of NetworkPolicies, and their frame."""
 
 from __future__ import annotations
 
@@ -34,3 +34,13 @@ def gateways(serving: Serving) -> list[str]:
     parents = endpoint.http_route.parent_refs if endpoint.http_route else ()
     own = serving.owner.namespace
     return [*(each.namespace or own for each in parents), *serving.settings.gateway_namespaces]
+
+
+def policy(meta: Object, pods: Object, rules: list[Object]) -> Object:
+    """A NetworkPolicy by which nobody but those of the rules may connect to these pods."""
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": meta,
+        "spec": {"podSelector": pods, "policyTypes": ["Ingress"], "ingress": rules},
+    }

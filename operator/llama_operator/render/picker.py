@@ -69,16 +69,9 @@ def _network_policy(serving: Serving, meta: Object) -> Object:
     scraping = peers.of_namespaces(serving.settings.monitoring_namespaces)
     metrics = [{"port": METRICS_PORT, "protocol": "TCP"}]
     ingress: list[Object] = [{"from": asking, "ports": [{"port": PORT, "protocol": "TCP"}]}]
-    return {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "metadata": meta,
-        "spec": {
-            "podSelector": {"matchLabels": selector(serving.owner, labels.PICKER)},
-            "policyTypes": ["Ingress"],
-            "ingress": ingress + ([{"from": scraping, "ports": metrics}] if scraping else []),
-        },
-    }
+    pods = {"matchLabels": selector(serving.owner, labels.PICKER)}
+    scraped = [{"from": scraping, "ports": metrics}] if scraping else []
+    return peers.policy(meta, pods, [*ingress, *scraped])
 
 
 def _deployment(serving: Serving, meta: Object) -> Object:
