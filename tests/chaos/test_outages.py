@@ -61,7 +61,7 @@ def unlike(site: Site, namespace: str, wanted: Object) -> str:
     return "\n".join(filter(None, (difference(wanted, owned(picture, name)) for name in names)))
 
 
-@pytest.mark.parametrize("victim", ["kube-apiserver", "etcd"])
+@pytest.mark.parametrize("victim", ["kube-apiserver", pytest.param("etcd", marks=pytest.mark.slow)])
 async def test_kill_9_in_mid_convergence(site: Site, victim: str) -> None:
     namespace = await prepared(site, victim.removeprefix("kube-"))
     processes = site.cluster.processes

@@ -22,7 +22,7 @@ from llama_operator.reconcile.routing import INSTALL_POOLS, INSTALL_ROUTES
 from llama_operator.runtime.errors import NotFound
 from llama_operator.runtime.resource import Resource
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(600)]
 Object = dict[str, Any]
 SECONDS = 60.0
 PARENT: Object = {"name": "public", "namespace": NAMESPACE}
