@@ -21,7 +21,6 @@ from tests.support.stack import OPERATOR, Stack
 
 from llama_operator.api import labels
 from llama_operator.reconcile import resources
-from llama_operator.runtime.errors import NotFound
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(400)]
 Object = dict[str, Any]
@@ -79,14 +78,7 @@ class Trial(Onlooker):
     async def no_canary(self) -> None:
         await self.comes("no pod of a canary", lambda: not self.tried)
         for kind in (resources.SERVERS, resources.SERVICES):
-            for _ in range(300):
-                try:
-                    await self.stage.api.get(kind, NAMESPACE, CANARY)
-                except NotFound:
-                    break
-                await asyncio.sleep(0.1)
-            else:
-                raise AssertionError(f"{kind.kind} {CANARY} is still there")
+            await self.absent(kind, CANARY)
 
 
 async def _life(directory: Path) -> None:

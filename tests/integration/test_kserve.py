@@ -21,7 +21,7 @@ from tests.support.ready_copy import COPY
 from llama_operator.api import labels
 from llama_operator.reconcile import resources
 from llama_operator.reconcile.kserve import INSTALL
-from llama_operator.runtime.errors import Invalid, NotFound
+from llama_operator.runtime.errors import Invalid
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(600)]
 Object = dict[str, Any]
@@ -180,24 +180,14 @@ async def _gone(seen: Onlooker) -> None:
     """The InferenceService, KServe's Deployment and its pods; only ours is left."""
     await seen.comes("one pod", lambda: len(seen.pods()) == 1)
     for resource, name in ((resources.INFERENCES, NAME), (resources.SERVERS, PREDICTOR)):
-        await _absent(seen, resource, name)
-
-
-async def _absent(seen: Onlooker, resource: Any, name: str) -> None:
-    for _ in range(300):
-        try:
-            await seen.stage.api.get(resource, NAMESPACE, name)
-        except NotFound:
-            return
-        await asyncio.sleep(0.1)
-    raise AssertionError(f"{resource.kind} {name} is still there\n{seen.status}")
+        await seen.absent(resource, name)
 
 
 async def _deleted(seen: Onlooker) -> None:
     await seen.stage.api.delete(resources.DEPLOYMENTS, NAMESPACE, NAME)
     await seen.comes("nothing", lambda: not seen.stage.node.pods.store.list(NAMESPACE))
     for resource, name in ((resources.INFERENCES, NAME), (resources.SERVERS, PREDICTOR)):
-        await _absent(seen, resource, name)
+        await seen.absent(resource, name)
 
 
 def test_inference_services_are_made_followed_and_removed(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from tests.support.ready_copy import COPY, READY
 from llama_operator.api import labels
 from llama_operator.reconcile import resources
 from llama_operator.reconcile.kserve import INSTALL_LLM
-from llama_operator.runtime.errors import Invalid, NotFound
+from llama_operator.runtime.errors import Invalid
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(900)]
 Object = dict[str, Any]
@@ -244,27 +244,17 @@ async def _to_and_fro(seen: Onlooker) -> None:
         await seen.is_ready(await seen.change(**spec))
         assert await seen.there(made)
         for each in gone:
-            await _absent(seen, each, NAME)
+            await seen.absent(each)
         await seen.comes("one pod", lambda: len(seen.pods()) == 1)
         assert ("kserve" in seen.status) is (spec is LLM)
         assert ("externalURL" in seen.status["endpoint"]) is (spec is LLM)
-
-
-async def _absent(seen: Onlooker, resource: Any, name: str) -> None:
-    for _ in range(300):
-        try:
-            await seen.stage.api.get(resource, NAMESPACE, name)
-        except NotFound:
-            return
-        await asyncio.sleep(0.1)
-    raise AssertionError(f"{resource.kind} {name} is still there\n{seen.status}")
 
 
 async def _deleted(seen: Onlooker) -> None:
     await seen.stage.api.delete(resources.DEPLOYMENTS, NAMESPACE, NAME)
     await until(lambda: not seen.stage.node.pods.store.list(NAMESPACE), 60, "no pod")
     for resource, name in ((resources.LLM_INFERENCES, NAME), (resources.SERVERS, MADE)):
-        await _absent(seen, resource, name)
+        await seen.absent(resource, name)
 
 
 def test_they_are_made_by_kserve_followed_and_removed(tmp_path: Path) -> None:

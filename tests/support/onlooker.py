@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from llama_operator.reconcile import resources
@@ -55,6 +56,16 @@ class Onlooker:
         except NotFound:
             return False
         return "deletionTimestamp" not in found["metadata"]
+
+    async def absent(self, resource: Resource, name: str = NAME) -> None:
+        """Return once an object is gone; AssertionError where it stays for half a minute."""
+        for _ in range(300):
+            try:
+                await self.stage.api.get(resource, NAMESPACE, name)
+            except NotFound:
+                return
+            await asyncio.sleep(0.1)
+        raise AssertionError(f"{resource.kind} {name} is still there\n{self.status}")
 
     async def change(self, **spec: Any) -> int:
         made = await self.stage.api.patch(resources.DEPLOYMENTS, NAMESPACE, NAME, {"spec": spec})
