@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from llama_operator.api.template import OF_KSERVE
-from llama_operator.api.v1alpha1 import LlamaDeploymentSpec, LlamaWeightsSpec
+from llama_operator.api.v1alpha1 import LlamaWeightsSpec
 from llama_operator.catalog.catalog import Catalog
 from llama_operator.diagnose.template import of_template
 from llama_operator.reconcile import (
@@ -26,9 +25,9 @@ from llama_operator.reconcile.adapter_logs import AdapterLogs
 from llama_operator.reconcile.caches import Caches
 from llama_operator.reconcile.complaints import Complaints
 from llama_operator.reconcile.holders import Holder
+from llama_operator.reconcile.keys import Keys, secret_of
 from llama_operator.reconcile.ownership import index
 from llama_operator.reconcile.podlogs import PodLogs
-from llama_operator.reconcile.recent import keep
 from llama_operator.reconcile.sizing import Verdict, told
 from llama_operator.reconcile.snapshot import (
     DeploymentView,
@@ -39,7 +38,6 @@ from llama_operator.reconcile.snapshot import (
     World,
 )
 from llama_operator.reconcile.startlogs import StartLogs, answering
-from llama_operator.render import secret
 from llama_operator.render.inputs import Settings
 from llama_operator.render.weights import weights_name
 from llama_operator.runtime.api import Api
@@ -48,10 +46,6 @@ from llama_operator.runtime.errors import Forbidden, NotFound
 from llama_operator.runtime.resource import Resource
 
 log = logging.getLogger(__name__)
-
-# In which a new deployment is looked at several times, as what it was made of comes to be.
-MADE_SECONDS = 10.0
-MADE = 1024
 
 
 class Gatherer:
@@ -75,11 +69,7 @@ class Gatherer:
         self._logs = PodLogs(api)
         self._starts = StartLogs(api, clock)
         self._adapters = AdapterLogs(api, clock)
-        # UIDs without a status so far. A retry must not begin with the same call as the one before:
-        # where every third call fails, it would always be the same one.
-        self._met: set[str] = set()
-        # Keys that were just made, and until when nobody asks whether they are there.
-        self._made: OrderedDict[tuple[str, str], tuple[SecretView, float]] = OrderedDict()
+        self.keys = Keys(api, clock)
         self._complaints = Complaints(api, clock)
 
     def world(self) -> World:
@@ -133,7 +123,7 @@ class Gatherer:
             starts=await self._starts.follow([*servers, *canaries]),
             told=await self._starts.told(sets.firsts(current), _known(raw)),
             sizing=self._sizing(raw),
-            key=await self._key(raw, spec),
+            key=await self.keys.of(raw, spec),
             claim=await self._claim_of_copy(namespace, weights),
             gateways=self._caches.gateways_of(spec, namespace),
         )
@@ -184,37 +174,6 @@ class Gatherer:
         name = reach.claim_name(weights) if weights else ""
         return await self._find(resources.CLAIMS, namespace, name) if name else None
 
-    async def _key(self, raw: Object, spec: LlamaDeploymentSpec) -> SecretView | None:
-        if spec.auth.mode != "APIKey":
-            return None
-        meta = raw["metadata"]
-        name = secret.secret_name(meta["name"], spec)
-        if not spec.auth.secret_name and self._first_look(raw):
-            # Making it tells as well whether it is there.
-            return SecretView(name)
-        made, until = self._made.get((meta["uid"], name), (None, 0.0))
-        if made is not None and self._clock.monotonic() < until:
-            return made
-        return await self._secret(meta["namespace"], name)
-
-    def made(self, uid: str, key: SecretView) -> None:
-        """Take note of a key that was just made for the deployment with this UID."""
-        keep(self._made, (uid, key.name), (key, self._clock.monotonic() + MADE_SECONDS), MADE)
-
-    def _first_look(self, raw: Object) -> bool:
-        """Whether this is a new object that was not looked at before; true once per object."""
-        uid = raw["metadata"]["uid"]
-        if raw.get("status"):
-            self._met.discard(uid)
-            return False
-        first = uid not in self._met
-        self._met.add(uid)
-        return first
-
-    async def _secret(self, namespace: str, name: str) -> SecretView:
-        found = await self._find(resources.SECRETS, namespace, name)
-        return SecretView(name) if found is None else SecretView.of(found)
-
     async def _find(self, resource: Resource, namespace: str, name: str) -> Object | None:
         try:
             return await self._api.get(resource, namespace, name)
@@ -258,7 +217,7 @@ class Gatherer:
         source = spec.source.hugging_face if spec.source else None
         if _done(raw) or source is None or source.token_secret_ref is None:
             return None
-        return await self._secret(namespace, source.token_secret_ref.name)
+        return await secret_of(self._api, namespace, source.token_secret_ref.name)
 
     async def _claim(self, namespace: str, name: str, raw: Object) -> Object | None:
         if _done(raw) or not name:

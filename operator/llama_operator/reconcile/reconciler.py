@@ -164,7 +164,7 @@ class DeploymentReconciler:
         decision = decide.decide(view)
         outcome = await carried_out(self._api, view.owner, decision.actions, self._caches.own)
         if outcome.key:
-            self._gatherer.made(view.owner.uid, outcome.key)
+            self._gatherer.keys.made(view.owner.uid, outcome.key)
         seen = with_made(view, outcome.made)
         wanted = status.build(seen, decision, outcome.failure, self._now())
         await self._status.write(raw, wanted)
