@@ -175,7 +175,9 @@ def manifests() -> Iterator[tuple[str, dict[str, Any]]]:
         for language, block in markdown.blocks(page.read_text())
         if language == "yaml"
     ]
-    texts += [(markdown.name(path), path.read_text()) for path in PROJECT.glob("examples/*.yaml")]
+    texts += [
+        (markdown.name(path), path.read_text()) for path in PROJECT.glob("examples/**/*.yaml")
+    ]
     for place, text in texts:
         for document in yaml.safe_load_all(text):
             if document.get("kind") in SPECS:

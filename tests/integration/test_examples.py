@@ -18,6 +18,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 STRICT = ("apply", "--dry-run=server", "--validate=strict", "-f")
 APPLY = ("apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-")
 PATHS = sorted(EXAMPLES.glob("*.yaml"))
+EVERY = sorted(EXAMPLES.rglob("*.yaml"))
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def defined(api_cluster: Cluster) -> Iterator[Cluster]:
     api_cluster.kubectl("delete", "crd", lws.NAME, kserve.NAME, kserve.LLM)
 
 
-@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", EVERY, ids=lambda path: path.stem)
 def test_the_api_server_accepts_an_example(api_cluster: Cluster, path: Path) -> None:
     assert "created (server dry run)" in api_cluster.kubectl(*STRICT, str(path))
 
