@@ -39,6 +39,9 @@ class Checkup:
     waiting: kubernetes.Events = field(default_factory=dict)
     logs: Mapping[str, str] = field(default_factory=dict)
     unread: Sequence[str] = ()
+    # One server of a new revision beside the others, and what makes it.
+    trial: Object | None = None
+    tried: Sequence[Object] = ()
 
 
 def read(kube: Kube, name: str) -> Checkup:
@@ -49,12 +52,14 @@ def read(kube: Kube, name: str) -> Checkup:
     # Of a server over several nodes all ranks count, and another object makes them.
     grouped = view.grouped(deployment)
     both = f"{labels.DEPLOYMENT}={name},{labels.COMPONENT} in ({labels.SERVER},{labels.WORKER})"
-    servers = both if grouped else view.pod_selector(name, labels.SERVER)
-    pods = reader.read(lambda: kube.list(PODS, selector=servers)) or []
+    servers = both if grouped else view.servers_selector(name)
+    every = reader.read(lambda: kube.list(PODS, selector=servers)) or []
+    tried = [pod for pod in every if view.is_tried(pod)]
+    pods = [pod for pod in every if not view.is_tried(pod)]
     weights = reader.read(lambda: kube.find(WEIGHTS, copy)) if copy else None
     fetches = f"{labels.WEIGHTS}={copy}"
     job_pods = reader.read(lambda: kube.list(PODS, selector=fetches)) if copy else None
-    events = warnings(reader, [deployment, weights, *pods, *(job_pods or ())])
+    events = warnings(reader, [deployment, weights, *every, *(job_pods or ())])
     maker = view.maker_of(deployment)
     return Checkup(
         deployment,
@@ -63,9 +68,11 @@ def read(kube: Kube, name: str) -> Checkup:
         weights,
         job_pods or (),
         events,
-        _waiting(reader, [*pods, *(job_pods or ())]),
-        _logs(reader, pods),
+        _waiting(reader, [*every, *(job_pods or ())]),
+        {**_logs(reader, pods), **_logs(reader, tried)},
         tuple(reader.unread),
+        reader.read(lambda: kube.find(SERVERS, view.trial_of(name))) if tried else None,
+        tried,
     )
 
 

@@ -55,6 +55,7 @@ def _all(seen: Checkup, now: datetime) -> Iterator[Finding]:
     yield from _condition(seen.deployment, "Planned")
     yield from _weights(seen)
     yield from _servers(seen)
+    yield from _trial(seen)
     yield from _condition(seen.deployment, "Progressing")
     yield from _complaints(seen)
 
@@ -136,6 +137,15 @@ def _servers(seen: Checkup) -> Iterator[Finding]:
     # Without the right to read logs less is known here than the operator knows.
     if own is not None and (own.reason != "CrashLooping" or _agrees(condition)):
         yield _of_cause(own, _name(seen.deployment))
+
+
+def _trial(seen: Checkup) -> Iterator[Finding]:
+    """What keeps the one server of a new revision from answering."""
+    made = dict(seen.trial) if seen.trial else None
+    found = servers.worst([dict(pod) for pod in seen.tried], made, seen.logs, seen.waiting)
+    found = found or servers.refused(made)
+    if found is not None:
+        yield _of_cause(found, f"Deployment {view.name_of(made or {})}")
 
 
 def _agrees(condition: Finding | None) -> bool:

@@ -95,6 +95,18 @@ def servers_selector(name: str) -> str:
     return f"{labels.DEPLOYMENT}={name},{either}"
 
 
+def is_tried(pod: Object) -> bool:
+    """Is it the one server of a revision that is tried beside the others?"""
+    return path(pod, "metadata", "labels", labels.COMPONENT) == labels.TRIED
+
+
+def trial_of(name: str) -> str:
+    """Name of the Deployment that makes it."""
+    from llama_operator.render import canary
+
+    return canary.name_of(name)
+
+
 def pod_ready(pod: Object) -> bool:
     """Is the pod's Ready condition True, and is it not being deleted?"""
     if path(pod, "metadata", "deletionTimestamp"):

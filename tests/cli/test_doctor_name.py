@@ -84,6 +84,19 @@ def test_it_judges_the_log_as_the_operator_does(llamactl: Run, broken: Fake) -> 
     assert [each["object"] for each in found["findings"]] == ["Pod my-llama-0"]
 
 
+def test_a_canary_is_judged_beside_servers_that_answer(llamactl: Run, api: Fake) -> None:
+    api.put(MINE, ready(status={"observedGeneration": 1}))
+    api.put(f"{PODS}/my-llama-0", pod())
+    tried = crashed("my-llama-canary-0")
+    tried["metadata"]["labels"]["app.kubernetes.io/component"] = "canary"
+    api.put(f"{PODS}/my-llama-canary-0", tried)
+    api.rules.append(log(LOG))
+    code, found = verdict(llamactl)
+    assert (code, found["cause"]) == (1, "InsufficientMemoryForContext")
+    assert [each["object"] for each in found["findings"]] == ["Pod my-llama-canary-0"]
+    assert found["fix"] == {"spec": {"sizing": {"maxModelLen": 1920}}}
+
+
 def test_the_log_that_is_read_is_the_end_of_the_run_before(llamactl: Run, api: Fake) -> None:
     asked: list[str] = []
     api.put(MINE, failing())

@@ -15,7 +15,10 @@ from llama_operator.api.v1alpha1 import LlamaDeploymentSpec, LlamaWeightsSpec
 
 EXAMPLES = PROJECT / "examples"
 PAGE = (PROJECT / "docs" / "examples.md").read_text()
-SPECS = {"LlamaDeployment": LlamaDeploymentSpec, "LlamaWeights": LlamaWeightsSpec}
+SPECS: dict[str, type[BaseModel]] = {
+    "LlamaDeployment": LlamaDeploymentSpec,
+    "LlamaWeights": LlamaWeightsSpec,
+}
 # `llamactl rollout undo` sets it to a revision that there is; a manifest cannot know one.
 SET_BY_COMMANDS = ("rollout.undoTo",)
 # Both kinds have the same ones, so an example of either shows them.

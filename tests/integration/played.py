@@ -42,16 +42,24 @@ class Kubelet:
         return found
 
     def end(self, selector: str, result: Object, code: int = 0) -> None:
-        """End the pod of a Job with a termination message."""
+        """End the pod of a Job, as soon as it is there, with a termination message."""
+        self.finish(self.pod(selector), result, code)
+
+    def finish(self, pod: Object, result: Object, code: int = 0) -> None:
+        """End this pod with a termination message."""
         state = {
             "terminated": {"exitCode": code, "finishedAt": now(), "message": json.dumps(result)}
         }
         phase = "Succeeded" if code == 0 else "Failed"
-        self._set(self.pod(selector), phase, state, ready=False)
+        self._set(pod, phase, state, ready=False)
 
     def ready(self, selector: str) -> None:
-        """Let a server's pod become ready."""
-        self._set(self.pod(selector), "Running", {"running": {"startedAt": now()}}, ready=True)
+        """Let a server's pod become ready, as soon as it is there."""
+        self.answer(self.pod(selector))
+
+    def answer(self, pod: Object) -> None:
+        """Let this pod of a server become ready."""
+        self._set(pod, "Running", {"running": {"startedAt": now()}}, ready=True)
 
     def wait(self, selector: str, reason: str, message: str = "") -> None:
         """Let a pod's container wait for a reason such as ErrImagePull."""

@@ -30,11 +30,11 @@ def weights_condition(view: DeploymentView) -> Condition:
     other = _other(view, view.weights)
     if other:
         return Condition("WeightsReady", "False", "Failed", other)
-    conditions = {
-        entry["type"]: entry for entry in view.weights.get("status", {}).get("conditions", ())
-    }
+    said = view.weights.get("status", {})
+    conditions = {entry["type"]: entry for entry in said.get("conditions", ())}
     ready = conditions.get("Ready", {})
-    if ready.get("status") == "True":
+    # A status that was edited, or restored in part, may say so and not where the copy is.
+    if ready.get("status") == "True" and "path" in said and "bytes" in said:
         return Condition(
             "WeightsReady", "True", "Ready", f"LlamaWeights {name} is verified and ready"
         )

@@ -43,6 +43,15 @@ def decided(raw: Object, copy: Object) -> Decision:
     return decide(deployment_view(raw, weights=copy, key=KEY))
 
 
+@pytest.mark.parametrize("lost", ["path", "bytes"])
+def test_a_status_that_is_ready_without_a_place_is_waited_for(lost: str) -> None:
+    raw, copy = deployment(weightsRef={"name": "w"}), named("llama-3.1-8b-instruct")
+    del copy["status"][lost]
+    decision = decided(raw, copy)
+    assert (decision.weights_ready.status, decision.weights_ready.reason) == ("False", "Pending")
+    assert not decision.desired
+
+
 def test_weights_of_another_model_are_not_served() -> None:
     raw = deployment(weightsRef={"name": "w"})
     decision = decided(raw, named("llama-3.2-1b-instruct"))
