@@ -152,10 +152,10 @@ def test_an_issuer_without_cert_manager_is_refused_unless_it_is_meant() -> None:
 def test_clients_without_tls_and_a_prometheus_without_a_certificate_are_refused() -> None:
     with pytest.raises(Refused, match="clientCaSecretName: scrapers is of no use without TLS"):
         rendered({"metrics": {"tls": {"clientCaSecretName": "scrapers"}}})
-    with pytest.raises(Refused, match="clientSecretName: with metrics.tls.clientCaSecretName"):
+    with pytest.raises(Refused, match=r"clientSecretName: with metrics\.tls\.clientCaSecretName"):
         secured(clientCaSecretName="scrapers")
-    without = {"serviceMonitor": {"enabled": False}, "tls": {"secretName": "a"}}
-    without["tls"]["clientCaSecretName"] = "scrapers"
+    tls = {"secretName": "a", "clientCaSecretName": "scrapers"}
+    without = {"serviceMonitor": {"enabled": False}, "tls": tls}
     assert option(rendered({"metrics": without}, *MONITORING), "--metrics-client-ca")
 
 
@@ -194,13 +194,13 @@ def test_series_of_each_object_are_there_where_something_reads_them() -> None:
 
 def test_alerts_and_dashboards_that_would_show_nothing_are_refused() -> None:
     with pytest.raises(
-        Refused, match="perObject: false takes away .* set metrics.rules.enabled=fal"
+        Refused, match=r"perObject: false takes away .* set metrics.rules.enabled=fal"
     ):
         per_object({"perObject": False}, *MONITORING)
-    with pytest.raises(Refused, match="set metrics.dashboards.enabled=false as well"):
+    with pytest.raises(Refused, match=r"set metrics\.dashboards.enabled=false as well"):
         per_object({"perObject": False, "dashboards": {"enabled": True}})
     both = {"perObject": False, "dashboards": {"enabled": True}, "rules": {"enabled": True}}
     with pytest.raises(
-        Refused, match="rules.enabled=false and metrics.dashboards.enabled=false as"
+        Refused, match=r"rules\.enabled=false and metrics.dashboards.enabled=false as"
     ):
         per_object(both)

@@ -140,8 +140,6 @@ def load(files: Files) -> Pair:
     trusting = _trusting(certificate, shown[0])
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    # A session that is resumed would go on with what was judged by the files before.
-    context.num_tickets, context.options = 0, context.options | ssl.OP_NO_TICKET
     _load_pair(context, (certificate, key), shown)
     ends = _ends(context, trusting, shown[0])
     if files.client_ca:
@@ -173,6 +171,9 @@ def _ask_clients(context: ssl.SSLContext, path: Path) -> None:
         raise CertificateError(CLIENT_OPTION, path, "holds no certificate", fix) from None
     # The kubelet shows none, so probes do without; the page of metrics asks for itself.
     context.verify_mode = ssl.CERT_OPTIONAL
+    # A session that is resumed would go on by an authority that was taken away since. Before 1.3
+    # Python cannot switch that off.
+    context.minimum_version, context.num_tickets = ssl.TLSVersion.TLSv1_3, 0
 
 
 def _readable(option: str, path: Path, shown: Path, fix: str) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
+import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -167,6 +169,8 @@ def test_a_new_pair_is_served_without_a_restart(
             assert await shown(port) == pem(issued.first)
             mounted.put(issued.second.certificate, issued.second.key)
             await eventually(lambda: read(metrics) == 2)
+            await asyncio.sleep(0.05)
+            assert read(metrics) == 2, "what has not changed is not read again"
             assert await shown(port) == pem(issued.second)
             assert (await ask(port, "/metrics", trusting(issued.authority)))[0] == 200
 
@@ -190,6 +194,28 @@ async def test_a_connection_goes_on_while_the_pair_changes(
             secured.refresh()
         writer.close()
         assert await shown(port) == pem(issued.second)
+
+
+async def test_no_session_of_a_client_outlives_its_authority(
+    issued: Issued, mounted: Mounted
+) -> None:
+    context = trusting(issued.authority, issued.client)
+
+    def connect(session: ssl.SSLSession | None = None) -> tuple[ssl.SSLSession | None, bool | None]:
+        plain = socket.create_connection(("127.0.0.1", port), 5)
+        with context.wrap_socket(plain, server_hostname=NAME, session=session) as talk:
+            talk.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            while talk.recv(4096):
+                pass
+            return talk.session, talk.session_reused
+
+    files = Files(mounted.directory, issued.authority.ca.certificate)
+    async with serving(Certificates(files, Metrics().certificates)) as port:
+        session, _ = await asyncio.to_thread(connect)
+        assert (await asyncio.to_thread(connect, session))[1] is False
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            await asyncio.to_thread(connect)
 
 
 BAD: dict[str, Callable[[Issued], tuple[Path, Path]]] = {
@@ -323,10 +349,16 @@ def test_an_authority_of_clients_that_is_none_ends_the_start(
 
 
 def test_a_key_with_a_password_is_not_asked_for_one(issued: Issued, tmp_path: Path) -> None:
-    import subprocess
-
     locked = tmp_path / "locked.key"
-    command = ["openssl", "ec", "-in", issued.first.key, "-aes256", "-passout", "pass:secret"]
+    command: list[str | Path] = [
+        "openssl",
+        "ec",
+        "-in",
+        issued.first.key,
+        "-aes256",
+        "-passout",
+        "pass:secret",
+    ]
     subprocess.run([*command, "-out", locked], check=True, capture_output=True)
     folder = mounted_with(tmp_path, issued.first.certificate, locked)
     with pytest.raises(CertificateError, match="without a password"):
