@@ -107,7 +107,7 @@ class Certificates:
             return
         try:
             self._pair, self._stamp = load(self._files), stamp
-        except CertificateError as problem:
+        except OSError as problem:  # a file may also go while it is read
             self._meter.failed()
             self._say(f"{problem}. Until then the certificate that was read before is served")
             return
@@ -126,8 +126,8 @@ class Certificates:
             self._said = text
             log.warning("%s", text)
 
-    # Called at the beginning of each handshake, with and without a name.
     def _hand_over(self, connection: Any, _name: str | None, _first: ssl.SSLContext) -> None:
+        """OpenSSL asks at the beginning of each handshake, whether a name was sent or not."""
         connection.context = self._pair.context
 
 
@@ -152,14 +152,16 @@ def _load_pair(context: ssl.SSLContext, pair: tuple[Path, Path], shown: tuple[Pa
         # An empty password, or OpenSSL would ask for one at a terminal.
         context.load_cert_chain(*pair, password="")
     except ssl.SSLError as problem:
-        reason = problem.reason or ""
-        if "MISMATCH" in reason:
-            what = f"is not the key of {shown[0]}"
-        elif reason:
-            raise CertificateError(OPTION, shown[0], _useless(reason), _PAIR) from None
-        else:
-            what = "is no private key in PEM without a password"
-        raise CertificateError(OPTION, shown[1], what, _PAIR) from None
+        raise CertificateError(OPTION, *_refusal(problem.reason or "", shown), _PAIR) from None
+
+
+def _refusal(reason: str, shown: tuple[Path, Path]) -> tuple[Path, str]:
+    """The file at fault, and what is wrong with it."""
+    if "MISMATCH" in reason:
+        return shown[1], f"is not the key of {shown[0]}"
+    if reason:
+        return shown[0], _useless(reason)
+    return shown[1], "is no private key in PEM without a password"
 
 
 def _ask_clients(context: ssl.SSLContext, path: Path) -> None:

@@ -42,7 +42,17 @@ class Issued:
         self.foreign = self.other.server("foreign", "f", [NAME])
         self.expired = self.server("expired", days="-1")
         self.client = self.authority.client("prometheus", "prometheus")
+        self.weak = self._weak(directory)
         self.stranger = self.other.client("stranger", "stranger")
+
+    @staticmethod
+    def _weak(directory: Path) -> Pair:
+        """A key that can be guessed."""
+        pair = Pair(directory / "weak.key", directory / "weak.crt")
+        command = ["openssl", "req", "-x509", "-newkey", "rsa:1024", "-nodes", "-subj", "/CN=weak"]
+        files: list[str | Path] = ["-keyout", pair.key, "-out", pair.certificate]
+        subprocess.run([*command, *files], check=True, capture_output=True)
+        return pair
 
     def server(self, name: str, days: str = "30") -> Pair:
         return self.authority.server(name, name, [NAME], days=days)
@@ -222,6 +232,10 @@ BAD: dict[str, Callable[[Issued], tuple[Path, Path]]] = {
     "is not the key of": lambda own: (own.second.certificate, own.foreign.key),
     "certificate has expired": lambda own: (own.expired.certificate, own.expired.key),
     "unsuitable certificate purpose": lambda own: (own.client.certificate, own.client.key),
+    "tls.crt is of no use for a server: ee key too small": lambda own: (
+        own.weak.certificate,
+        own.weak.key,
+    ),
     "tls.crt holds no certificate": lambda own: (own.second.key, own.second.key),
     "is no private key in PEM": lambda own: (own.second.certificate, own.second.certificate),
 }
@@ -267,6 +281,24 @@ async def test_files_that_are_written_one_after_the_other_and_removed(
         (tmp_path / "tls.key").unlink()
         secured.refresh()
         assert await shown(port) == pem(issued.second)
+
+
+def test_a_file_that_goes_while_it_is_read_is_looked_for_again(
+    issued: Issued, mounted: Mounted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metrics = Metrics()
+    secured = Certificates(Files(mounted.directory), metrics.certificates)
+    mounted.put(issued.second.certificate, issued.second.key)
+
+    def gone(*_: object) -> None:
+        raise FileNotFoundError("tls.crt")
+
+    with monkeypatch.context() as swapped:
+        swapped.setattr(certificates, "load", gone)
+        secured.refresh()
+    assert (read(metrics), failures(metrics)) == (1, 1)
+    secured.refresh()
+    assert read(metrics) == 2
 
 
 async def test_another_authority_of_clients_counts_from_the_next_connection_on(
