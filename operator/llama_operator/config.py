@@ -19,6 +19,12 @@ class Config:
     leader_election: bool = True
     health_host: str = "127.0.0.1"
     health_port: int = 8081
+    # Empty: plain HTTP.
+    metrics_tls_dir: str = ""
+    # Empty: whoever may connect may read.
+    metrics_client_ca: str = ""
+    # Series of each LlamaDeployment and LlamaWeights, besides those of the fleet.
+    metrics_per_object: bool = False
     log_format: str = "json"
     log_level: str = "info"
     models_file: str = ""

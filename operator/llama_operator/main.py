@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from llama_operator import __version__, option_values
+from llama_operator import __version__, metrics_options, option_values
 from llama_operator.activator.options import with_options
 from llama_operator.config import Config
 from llama_operator.render.inputs import Settings
@@ -49,19 +49,7 @@ def main() -> None:
     show_default=True,
     help="Namespace of the lease; servers let connections from it in.",
 )
-@click.option(
-    "--health-port",
-    default=8081,
-    show_default=True,
-    type=click.IntRange(1, 65535),
-    help="Port of /healthz, /readyz and /metrics.",
-)
-@click.option(
-    "--health-host",
-    default="127.0.0.1",
-    show_default=True,
-    help="Address it listens on; 0.0.0.0 in a pod.",
-)
+@metrics_options.with_options
 @click.option("--weights-image", default="", help="Image of the weights Jobs.")
 @click.option("--weights-runtime-class", default="", help="RuntimeClass of the weights Jobs.")
 @click.option(
@@ -224,6 +212,11 @@ def _config(options: dict[str, Any]) -> Config:
         leader_election=options["leader_elect"],
         health_host=options["health_host"],
         health_port=options["health_port"],
+        metrics_tls_dir=options["metrics_tls_dir"],
+        metrics_client_ca=option_values.client_ca(
+            options["metrics_client_ca"], options["metrics_tls_dir"]
+        ),
+        metrics_per_object=options["metrics_per_object"],
         log_format=options["log_format"],
         log_level=options["log_level"],
         models_file=options["models_file"],

@@ -45,3 +45,13 @@ def otlp(text: str) -> str:
             param_hint="--otlp-endpoint",
         )
     return text
+
+
+def client_ca(path: str, directory: str) -> str:
+    """A file of authorities; nobody shows a certificate without TLS."""
+    if path and not directory:
+        raise click.BadParameter(
+            "clients show certificates over TLS only; name --metrics-tls-dir as well",
+            param_hint="--metrics-client-ca",
+        )
+    return path

@@ -29,6 +29,7 @@ from llama_operator.runtime.hooks import ControllerHooks, InformerHooks, LeaderH
 from llama_operator.runtime.leader import LeaderElector
 from llama_operator.runtime.manager import Manager, stop_on_signals
 from llama_operator.telemetry import logs
+from llama_operator.telemetry.certificates import Certificates, Files
 from llama_operator.telemetry.health import HealthServer
 from llama_operator.telemetry.metrics import Metrics
 
@@ -40,6 +41,7 @@ async def serve(config: Config) -> None:
     """Run the operator until a signal; raises LeadershipLost when the lease went to another."""
     start_logs(config)
     metrics = Metrics(__version__)
+    secured = certificates(config, metrics)
     configuration = await load_configuration(config.kubeconfig or None, config.context or None)
     api = Api(configuration, hooks=metrics.api)
     manager = build(config, api, metrics)
@@ -48,6 +50,7 @@ async def serve(config: Config) -> None:
         metrics.render,
         host=config.health_host,
         port=config.health_port,
+        certificates=secured,
     )
     await health.start()
     try:
@@ -60,6 +63,14 @@ def start_logs(config: Config) -> logging.Handler:
     """Logs as the settings want them; a JSON line says which object it is about."""
     style: logs.Format = "json" if config.log_format == "json" else "text"
     return logs.setup(style, config.log_level, context=current)
+
+
+def certificates(config: Config, metrics: Metrics) -> Certificates | None:
+    """What the metrics are served with over TLS; None: they are not."""
+    if not config.metrics_tls_dir:
+        return None
+    authority = Path(config.metrics_client_ca) if config.metrics_client_ca else None
+    return Certificates(Files(Path(config.metrics_tls_dir), authority), metrics.certificates)
 
 
 def build(config: Config, api: Api, metrics: Metrics) -> Manager:
@@ -80,7 +91,8 @@ def build(config: Config, api: Api, metrics: Metrics) -> Manager:
         metrics.queue.observe(controller.queue)
         metrics.controller.known(controller.name)
     watch(manager, caches, servers, weights)
-    FleetCollector(caches.deployments.store, caches.weights.store, metrics.registry)
+    stores = (caches.deployments.store, caches.weights.store)
+    FleetCollector(*stores, metrics.registry, per_object=config.metrics_per_object)
     starts = ColdStarts(metrics.registry)
     caches.pods.add_handler(starts.seen)
     caches.deployments.add_handler(starts.told)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from kubernetes import client
 from pydantic import BaseModel, ConfigDict, Field
@@ -21,9 +21,28 @@ class Relabelling(Strict):
     targetLabel: str  # noqa: N815
 
 
+class SecretKey(Strict):
+    name: str = Field(min_length=1)
+    key: str = Field(min_length=1)
+
+
+class SecretOrConfigMap(Strict):
+    secret: SecretKey
+
+
+class TlsConfig(Strict):
+    serverName: str = Field(min_length=1)  # noqa: N815
+    insecureSkipVerify: bool = False  # noqa: N815
+    ca: SecretOrConfigMap | None = None
+    cert: SecretOrConfigMap | None = None
+    keySecret: SecretKey | None = None  # noqa: N815
+
+
 class Endpoint(Strict):
     port: str
     path: str
+    scheme: Literal["http", "https"] = "http"
+    tlsConfig: TlsConfig | None = None  # noqa: N815
     interval: str = Field(pattern=r"^[0-9]+(ms|s|m|h)$")
     honorLabels: bool = False  # noqa: N815
     relabelings: list[Relabelling] = []
@@ -70,6 +89,28 @@ class PrometheusRuleSpec(Strict):
     groups: list[Group] = Field(min_length=1)
 
 
+class IssuerRef(Strict):
+    name: str = Field(min_length=1)
+    kind: str
+    group: str
+
+
+class PrivateKey(Strict):
+    algorithm: Literal["RSA", "ECDSA", "Ed25519"]
+    size: int
+    rotationPolicy: Literal["Never", "Always"]  # noqa: N815
+
+
+class CertificateSpec(Strict):
+    """Of cert-manager.io/v1."""
+
+    secretName: str = Field(min_length=1)  # noqa: N815
+    dnsNames: list[str] = Field(min_length=1)  # noqa: N815
+    issuerRef: IssuerRef  # noqa: N815
+    privateKey: PrivateKey  # noqa: N815
+    usages: list[Literal["digital signature", "key encipherment", "server auth"]]
+
+
 MONITORING: dict[str, type[BaseModel]] = {
     "ServiceMonitor": ServiceMonitorSpec,
     "PodMonitor": PodMonitorSpec,
@@ -84,6 +125,11 @@ def validate(obj: Object) -> None:
         assert obj["apiVersion"] == "monitoring.coreos.com/v1"
         client.V1ObjectMeta.model_validate(obj["metadata"])
         MONITORING[kind].model_validate(obj["spec"])
+        return
+    if kind == "Certificate":
+        assert obj["apiVersion"] == "cert-manager.io/v1"
+        client.V1ObjectMeta.model_validate(obj["metadata"])
+        CertificateSpec.model_validate(obj["spec"])
         return
     if kind == "CustomResourceDefinition":  # compared whole with the generated one elsewhere
         client.V1ObjectMeta.model_validate(obj["metadata"])

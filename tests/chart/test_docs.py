@@ -82,6 +82,6 @@ def named() -> set[str]:
 
 
 def test_values_in_the_documents_render() -> None:
-    assert len(values()) == 2
+    assert len(values()) == 3
     for each in values():
         assert rendered(each) != rendered()

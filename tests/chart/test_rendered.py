@@ -76,6 +76,9 @@ def test_the_operator_gets_what_the_values_say() -> None:
         workers=8,
         health_host="::",
         health_port=9000,
+        metrics_tls_dir="/etc/llama-metrics",
+        metrics_client_ca="/etc/llama-metrics-clients/ca.crt",
+        metrics_per_object=True,
         log_format="text",
         log_level="debug",
         models_file="/etc/llama-models/models.yaml",
@@ -120,13 +123,13 @@ def test_probes_and_service_lead_to_the_port_that_is_listened_on() -> None:
     assert container["ports"] == [{"name": "metrics", "containerPort": 9000, "protocol": "TCP"}]
     paths = {name: container[f"{name}Probe"]["httpGet"] for name in ("liveness", "readiness")}
     assert paths == {
-        "liveness": {"path": "/healthz", "port": "metrics"},
-        "readiness": {"path": "/readyz", "port": "metrics"},
+        "liveness": {"path": "/healthz", "port": "metrics", "scheme": "HTTPS"},
+        "readiness": {"path": "/readyz", "port": "metrics", "scheme": "HTTPS"},
     }
     (port,) = of("Service", objects)["spec"]["ports"]
     assert (port["port"], port["targetPort"]) == (80, "metrics")
     asks = of("Pod", objects)["spec"]["containers"][0]["args"][0]
-    assert "http://ops.llama-system.svc:80/readyz" in asks
+    assert "https://ops.llama-system.svc:80/readyz" in asks
     compile(asks, "test", "exec")
 
 

@@ -66,6 +66,17 @@ EVERYTHING: Object = {
         "podMonitors": {"enabled": True},
         "rules": {"enabled": True, "runbookUrl": "https://wiki.example/runbooks"},
         "dashboards": {"enabled": True, "namespace": "grafana"},
+        "tls": {
+            "secretName": "op-tls",
+            "serverName": "ops.example.com",
+            "caSecretName": "corp-ca",
+            "caKey": "root.pem",
+            "clientCaSecretName": "scrapers",
+            "clientSecretName": "prom-tls",
+            "certManager": {
+                "enabled": True, "issuerRef": {"name": "corp", "kind": "ClusterIssuer"},
+            },
+        },
     },
     "traces": {"otlpEndpoint": "http://collector.otel.svc:4318/v1/traces"},
     "admissionPolicy": {

@@ -84,7 +84,7 @@ def test_condition_doctor_and_metric_name_one_cause(cause: str) -> None:
         assert len([each for each in found if each.cause == cause]) == 1
 
     registry = CollectorRegistry()
-    FleetCollector(Listed([raw]), Listed([]), registry)
+    FleetCollector(Listed([raw]), Listed([]), registry, per_object=True)
     labels = {"namespace": "default", "name": "web", "cause": cause}
     assert registry.get_sample_value("llama_operator_degraded", labels) == 1
 

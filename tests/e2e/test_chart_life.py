@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from tests.e2e.conftest import TINY
 from tests.support.cluster import Cluster
+from tests.support.cluster.pki import Authority
 from tests.support.cluster.testing import can_run_pods
 from tests.support.images import builders, make
 from tests.support.models import tiny
@@ -23,12 +24,14 @@ from tests.support.stack import NAMESPACE, RUNTIME_CLASS, VLLM_IMAGE, Stack, wai
 pytestmark = [pytest.mark.node, pytest.mark.timeout(600)]
 Object = dict[str, Any]
 SERVED, KEPT, SERVER = "served", "kept", "tiny"
+SECRET = "metrics-tls"
 CRDS = {"llamadeployments.llamactl.dev", "llamaweights.llamactl.dev"}
-# Weights are in another namespace. The lease is the operator's own, and ends.
+# Weights are in another namespace. The lease is the operator's own, and ends; the Secret is the test's.
 STAY = {
     *(f"customresourcedefinition.apiextensions.k8s.io/{name}" for name in CRDS),
     "apiservice.apiregistration.k8s.io/v1alpha1.llamactl.dev",
     f"lease.coordination.k8s.io/{NAME}",
+    f"secret/{SECRET}",
 }
 NEXT = "next"
 VOLUMES = "persistentvolume/"
@@ -76,7 +79,10 @@ def _life(
     running = servers()
 
     _load_next(stack)
-    release.install({**values, "image": {"tag": NEXT}})
+    _secret(stack)
+    secured = {"tls": {"secretName": SECRET}}
+    release.install({**values, "image": {"tag": NEXT}, "metrics": secured})
+    assert "Phase:          Succeeded" in release.helm("test", NAME, "--timeout=120s")
     assert _images(stack) == {f"{REPOSITORIES['operator']}:{NEXT}"}
     _judged_by_the_new_one(stack)
     assert servers() == running
@@ -100,6 +106,16 @@ def _life(
 def _release(stack: Stack) -> Release:
     assert stack.release is not None
     return stack.release
+
+
+def _secret(stack: Stack) -> None:
+    """The certificate of the operator's port: the kubelet probes over TLS, and `helm test` verifies."""
+    authority = Authority(stack.cluster.directory / "metrics")
+    authority.create()
+    pair = authority.server("metrics", NAME, [f"{NAME}.{NAMESPACE}.svc"])
+    files = (f"--from-file=tls.crt={pair.certificate}", f"--from-file=tls.key={pair.key}")
+    ca = f"--from-file=ca.crt={authority.ca.certificate}"
+    stack.cluster.kubectl("create", "secret", "generic", SECRET, "-n", NAMESPACE, *files, ca)
 
 
 def _load_next(stack: Stack) -> None:

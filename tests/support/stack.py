@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 import sys
 import time
 import urllib.error
@@ -99,9 +100,11 @@ class Stack:
         if change:
             program = ["-c", f"{change}\nfrom llama_operator.main import main\nmain()"]
         argv = [sys.executable, *program, "run", f"--kubeconfig={kubeconfig}"]
-        argv += [f"--hf-endpoint={hub}", f"--health-port={port}", "--log-format=text", *extra]
-        self._start(OPERATOR, argv)
-        wait_for(lambda: answers(f"http://127.0.0.1:{port}/readyz"), 120, "the operator")
+        argv += [f"--hf-endpoint={hub}", f"--health-port={port}", "--log-format=text"]
+        self._start(OPERATOR, [*argv, "--metrics-per-object", *extra])
+        secured = any(each.startswith("--metrics-tls-dir=") for each in extra)
+        url = f"{'https' if secured else 'http'}://127.0.0.1:{port}/readyz"
+        wait_for(lambda: answers(url), 120, "the operator")
 
     def stop(self, name: str) -> None:
         """Stop one of the two programs, if it runs."""
@@ -157,14 +160,17 @@ def _values(hub: str, extra: Sequence[str]) -> dict[str, Any]:
         },
         "log": {"format": "text"},
         "weights": {"hubEndpoint": hub},
+        # As where Prometheus Operator is: panels and alerts are looked at in these tests.
+        "metrics": {"perObject": True},
         "extraModels": [model for file in files for model in models(file)],
     }
 
 
 def answers(url: str) -> bool:
-    """Whether a server answers 200 there."""
+    """Whether a server answers 200 there, as the kubelet asks: any certificate will do."""
+    anybody = ssl._create_unverified_context()  # noqa: S323
     try:
-        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310 - our own server
+        with urllib.request.urlopen(url, timeout=2, context=anybody) as response:  # noqa: S310 - our own server
             return bool(response.status == 200)
     except (urllib.error.URLError, OSError):
         return False

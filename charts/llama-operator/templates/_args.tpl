@@ -6,6 +6,15 @@ Arguments of `llama-operator run`, one a line; what has no value is left to the 
 --operator-namespace={{ .Release.Namespace }}
 --health-host={{ $v.operator.listenAddress }}
 --health-port={{ $v.operator.port }}
+{{- if include "llama.tlsSecret" . }}
+--metrics-tls-dir=/etc/llama-metrics
+{{- end }}
+{{- if include "llama.clientCaSecret" . }}
+--metrics-client-ca=/etc/llama-metrics-clients/ca.crt
+{{- end }}
+{{- if eq (include "llama.perObject" .) "true" }}
+--metrics-per-object
+{{- end }}
 --workers={{ $v.workers }}
 --log-format={{ $v.log.format }}
 --log-level={{ $v.log.level }}

@@ -37,6 +37,77 @@ class Monitor(Part):
     )
 
 
+class Issuer(Part):
+    """Who signs, as cert-manager knows it."""
+
+    name: Name = Field(
+        default="",
+        description="Issuer of cert-manager. With one the chart makes a Certificate, whose Secret is "
+        "metrics.tls.secretName, or the release's name with -metrics. Empty: none is made.",
+    )
+    kind: str = Field(
+        default="Issuer",
+        description="Issuer (of the release's namespace), ClusterIssuer, or the kind of an external one.",
+        min_length=1,
+        max_length=63,
+    )
+    group: str = Field(
+        default="cert-manager.io", description="Its API group.", min_length=1, max_length=253
+    )
+
+
+class CertManager(Part):
+    """A certificate by cert-manager."""
+
+    enabled: Auto = Field(
+        default="auto",
+        description="auto: refuse an issuerRef where the cluster does not know cert-manager.io/v1; "
+        "true: make the Certificate anyway, as `helm template` needs it; false: make none.",
+    )
+    issuer_ref: Issuer = Field(default_factory=Issuer, description="Who signs.")
+
+
+class Tls(Part):
+    """TLS of the operator's port: metrics and probes."""
+
+    secret_name: Name = Field(
+        default="",
+        description="Secret of type kubernetes.io/tls in the release's namespace. With one the operator "
+        "serves /metrics, /healthz and /readyz over TLS, and reads a renewed one without a restart. "
+        "Empty: HTTP, unless cert-manager makes one.",
+    )
+    server_name: Name = Field(
+        default="",
+        description="Name in the certificate that Prometheus looks for; empty: SERVICE.NAMESPACE.svc.",
+    )
+    ca_secret_name: Name = Field(
+        default="",
+        description="Secret with the authority that signed, for Prometheus and `helm test`; empty: the "
+        "Secret of the certificate, where cert-manager writes it.",
+    )
+    ca_key: str = Field(
+        default="ca.crt",
+        description="Its entry; empty: an authority that Prometheus' image trusts has signed.",
+        max_length=253,
+    )
+    insecure_skip_verify: bool = Field(
+        default=False,
+        description="Let Prometheus take any certificate: nobody listens in, but anybody may answer.",
+    )
+    client_ca_secret_name: Name = Field(
+        default="",
+        description="Secret whose entry ca.crt holds the authority of scrapers: /metrics is then for "
+        "whoever shows a certificate of it; probes need none. Empty: for whoever may connect.",
+    )
+    client_secret_name: Name = Field(
+        default="",
+        description="Secret of type kubernetes.io/tls with the certificate that Prometheus shows then.",
+    )
+    cert_manager: CertManager = Field(
+        default_factory=CertManager, description="A certificate by cert-manager."
+    )
+
+
 class PodMonitors(Monitor):
     """The series of servers and weights Jobs."""
 
@@ -89,6 +160,12 @@ class Metrics(Part):
         default=("monitoring",),
         description="Namespaces of Prometheus: they may connect to the operator and, where a "
         "LlamaDeployment names no peers, to its servers.",
+    )
+    tls: Tls = Field(default_factory=Tls, description="TLS of metrics and probes.")
+    per_object: Auto = Field(
+        default="auto",
+        description="Series of each LlamaDeployment and LlamaWeights, by namespace and name. auto: where "
+        "this release makes alerts or dashboards, which read them. False with either is refused.",
     )
     service_monitor: Monitor = Field(
         default_factory=Monitor, description="The operator's series for Prometheus Operator."

@@ -31,10 +31,21 @@ class Listing(Protocol):
 
 
 class FleetCollector(Collector):
-    """Registers itself; `collect` may run in another thread, since listing a store is one step."""
+    """Registers itself; `collect` may run in another thread, since listing a store is one step.
 
-    def __init__(self, deployments: Listing, weights: Listing, registry: CollectorRegistry) -> None:
+    Series of each object only where somebody asked for them: their number grows with the fleet.
+    """
+
+    def __init__(
+        self,
+        deployments: Listing,
+        weights: Listing,
+        registry: CollectorRegistry,
+        *,
+        per_object: bool,
+    ) -> None:
         self._deployments, self._weights = deployments, weights
+        self._per_object = per_object
         registry.register(self)
 
     def collect(self) -> Iterable[Metric]:
@@ -42,8 +53,9 @@ class FleetCollector(Collector):
         deployments, weights = self._deployments.list(), self._weights.list()
         yield _states("deployments", deployments)
         yield _states("weights", weights)
-        yield from _servers(deployments)
-        yield from _copies(weights)
+        if self._per_object:
+            yield from _servers(deployments)
+            yield from _copies(weights)
 
 
 class ColdStarts:

@@ -26,6 +26,8 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from llama_operator.telemetry.certificate_metrics import CertificateMetrics
+
 _SHORT = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _QUEUE = (1e-5, 1e-4, 1e-3, 1e-2, 0.1, 0.5, 1, 5, 10, 60, 300, 1000)
 
@@ -282,6 +284,7 @@ class Metrics:
         self.controller = ControllerMetrics(self.registry)
         self.informer = InformerMetrics(self.registry)
         self.leader = LeaderMetrics(self.registry)
+        self.certificates = CertificateMetrics(self.registry)
 
     def render(self) -> bytes:
         """The exposition text."""

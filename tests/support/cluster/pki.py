@@ -50,12 +50,17 @@ class Authority:
         subject = f"/O={group}/CN={user}" if group else f"/CN={user}"
         return self._sign(name, subject, ["extendedKeyUsage=clientAuth"])
 
-    def server(self, name: str, user: str, names: Sequence[str], group: str = "") -> Pair:
-        """A certificate for a server (and client) with DNS names and IP addresses."""
+    def server(
+        self, name: str, user: str, names: Sequence[str], group: str = "", days: str = VALID_DAYS
+    ) -> Pair:
+        """A certificate for a server (and client) with DNS names and IP addresses.
+
+        It has ended already where `days` are less than none.
+        """
         kinds = ",".join(f"{'IP' if _is_address(host) else 'DNS'}:{host}" for host in names)
         subject = f"/O={group}/CN={user}" if group else f"/CN={user}"
         extensions = ["extendedKeyUsage=serverAuth,clientAuth", f"subjectAltName={kinds}"]
-        return self._sign(name, subject, extensions)
+        return self._sign(name, subject, extensions, days)
 
     def signing_keys(self, name: str) -> Pair:
         """A bare key pair, for service-account tokens."""
@@ -64,7 +69,9 @@ class Authority:
         _openssl("pkey", "-in", pair.key, "-pubout", "-out", pair.certificate)
         return pair
 
-    def _sign(self, name: str, subject: str, extensions: Sequence[str]) -> Pair:
+    def _sign(
+        self, name: str, subject: str, extensions: Sequence[str], days: str = VALID_DAYS
+    ) -> Pair:
         pair = self._pair(name)
         self._new_key(name)
         request, config = self._directory / f"{name}.csr", self._directory / f"{name}.ext"
@@ -72,7 +79,7 @@ class Authority:
         _openssl("req", "-new", "-key", pair.key, "-out", request, "-subj", subject)
         # A random serial number per certificate: a serial file would be a race between clusters.
         _openssl(
-            *("x509", "-req", "-in", request, "-out", pair.certificate, "-days", VALID_DAYS),
+            *("x509", "-req", "-in", request, "-out", pair.certificate, "-days", days),
             *("-CA", self.ca.certificate, "-CAkey", self.ca.key, "-extfile", config),
             *("-set_serial", f"0x{_random_serial()}"),
         )

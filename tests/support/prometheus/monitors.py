@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 Object = dict[str, Any]
@@ -26,15 +27,20 @@ def of_pods(monitor: Object, discovery: Object, interval: str) -> Object:
     return _config(monitor, endpoint, relabelings, discovery, interval)
 
 
-def of_services(monitor: Object, discovery: Object, interval: str) -> Object:
-    """The scrape configuration of a ServiceMonitor with one endpoint."""
+def of_services(
+    monitor: Object, discovery: Object, interval: str, secrets: Path = Path("/nonexistent")
+) -> Object:
+    """The scrape configuration of a ServiceMonitor with one endpoint; entries of `secrets` are files."""
     (endpoint,) = monitor["spec"]["endpoints"]
     relabelings = [
         *_selected(monitor["spec"]["selector"], "service"),
         _keep(endpoint["port"], f"{_META}endpoint_port_name"),
         *_placed("namespace", "service_name", "pod_name", "pod_container_name"),
     ]
-    return _config(monitor, endpoint, relabelings, discovery, interval)
+    made = _config(monitor, endpoint, relabelings, discovery, interval)
+    if "tlsConfig" in endpoint:
+        made["tls_config"] = _tls(endpoint["tlsConfig"], secrets)
+    return made
 
 
 def sanitized(label: str) -> str:
@@ -49,6 +55,7 @@ def _config(
     return {
         "job_name": f"{monitor['kind']}/{meta['namespace']}/{meta['name']}",
         "honor_labels": endpoint.get("honorLabels", False),
+        "scheme": endpoint.get("scheme", "http"),
         "metrics_path": endpoint["path"],
         "scrape_interval": interval,
         "scrape_timeout": interval,
@@ -60,6 +67,24 @@ def _config(
             *(_snake(each) for each in endpoint.get("relabelings", ())),
         ],
     }
+
+
+def _tls(config: Object, secrets: Path) -> Object:
+    """Prometheus Operator writes the entries of Secrets to files, and names those."""
+
+    def file(selector: Object) -> str:
+        return str(secrets / selector["name"] / selector["key"])
+
+    made: Object = {
+        "server_name": config["serverName"],
+        "insecure_skip_verify": config.get("insecureSkipVerify", False),
+    }
+    if "ca" in config:
+        made["ca_file"] = file(config["ca"]["secret"])
+    if "cert" in config:
+        made["cert_file"] = file(config["cert"]["secret"])
+        made["key_file"] = file(config["keySecret"])
+    return made
 
 
 def _selected(selector: Object, kind: str) -> Iterator[Object]:

@@ -61,7 +61,7 @@ def guard() -> set[str]:
 
 def _registry() -> CollectorRegistry:
     metrics = Metrics()
-    FleetCollector(_Nothing(), _Nothing(), metrics.registry)
+    FleetCollector(_Nothing(), _Nothing(), metrics.registry, per_object=True)
     ColdStarts(metrics.registry)
     return metrics.registry
 

@@ -70,9 +70,11 @@ THERE = weights(
 )
 
 
-def scraped(*deployments: Object, copies: tuple[Object, ...] = ()) -> CollectorRegistry:
+def scraped(
+    *deployments: Object, copies: tuple[Object, ...] = (), per_object: bool = True
+) -> CollectorRegistry:
     registry = CollectorRegistry()
-    FleetCollector(Listed(list(deployments)), Listed(list(copies)), registry)
+    FleetCollector(Listed(list(deployments)), Listed(list(copies)), registry, per_object=per_object)
     return registry
 
 
@@ -93,6 +95,29 @@ def test_deployments_by_state_and_what_is_wrong() -> None:
         2,
         2,
     )
+
+
+def test_series_of_each_object_are_there_for_who_asked_for_them_only() -> None:
+    fleet = scraped(SERVING, BROKEN, copies=(COMING, THERE), per_object=False)
+    assert {family.name for family in fleet.collect()} == {
+        "llama_operator_deployments",
+        "llama_operator_weights",
+    }
+    assert named(fleet) == set()
+    assert value(fleet, "deployments", state="CrashLooping") == 1
+    assert value(fleet, "weights", state="Downloading") == 1
+    whole = scraped(SERVING, BROKEN, copies=(COMING, THERE))
+    assert value(whole, "deployments", state="CrashLooping") == 1
+    assert named(whole) == {"good", "bad", "coming", "there"}
+
+
+def test_a_fleet_of_any_size_has_as_many_series_as_states() -> None:
+    def series(count: int, per_object: bool) -> int:
+        many = [deployment(f"d{number}", status=SERVING["status"]) for number in range(count)]
+        return sum(len(each.samples) for each in scraped(*many, per_object=per_object).collect())
+
+    assert series(1, False) == series(50, False) == 1
+    assert series(50, True) - series(49, True) == series(2, True) - series(1, True) > 10
 
 
 def test_advice_on_size_is_told_only_where_there_is_some() -> None:
@@ -141,7 +166,7 @@ def test_nothing_stays_of_an_object_that_is_gone() -> None:
     there: list[Object] = [SERVING, BROKEN]
     copies: list[Object] = [COMING, THERE]
     registry = CollectorRegistry()
-    FleetCollector(Listed(there), Listed(copies), registry)
+    FleetCollector(Listed(there), Listed(copies), registry, per_object=True)
     assert named(registry) == {"good", "bad", "coming", "there"}
     there.remove(BROKEN)
     copies.remove(THERE)
