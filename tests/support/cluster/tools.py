@@ -17,7 +17,16 @@ from pathlib import Path
 
 from . import versions
 from .errors import ClusterError
-from .paths import DNS_MODULE, GO_MODULE, HELM_MODULE, LWS_MODULE, PICKER_MODULE, tool_cache
+from .paths import (
+    DNS_MODULE,
+    GO_MODULE,
+    HELM_MODULE,
+    LWS_MODULE,
+    PICKER_MODULE,
+    REGISTRY_MODULE,
+    SIGNING_MODULE,
+    tool_cache,
+)
 
 KUBERNETES = "k8s.io/kubernetes"
 ETCD = "go.etcd.io/etcd/server/v3"
@@ -25,6 +34,9 @@ COREDNS = "github.com/coredns/coredns"
 HELM = "helm.sh/helm/v4"
 LWS = "sigs.k8s.io/lws"
 GATEWAY_EXTENSION = "sigs.k8s.io/gateway-api-inference-extension"
+COSIGN = "github.com/sigstore/cosign/v3"
+CRANE = "github.com/google/go-containerregistry"
+DISTRIBUTION = "github.com/distribution/distribution/v3"
 
 
 @dataclass(frozen=True)
@@ -73,7 +85,13 @@ LWS_MANAGER = Tool("lws-manager", f"{LWS}/cmd", LWS, LWS_MODULE)
 EXTRAS = (Tool("helm", f"{HELM}/cmd/helm", HELM, HELM_MODULE), LWS_MANAGER)
 # What chooses servers behind a gateway; one slow test asks for it.
 PICKER = Tool("epp", f"{GATEWAY_EXTENSION}/cmd/epp", GATEWAY_EXTENSION, PICKER_MODULE)
-SELDOM = (PICKER,)
+# What a release is signed and pushed with, and where tests push it to.
+SIGNING = (
+    Tool("cosign", f"{COSIGN}/cmd/cosign", COSIGN, SIGNING_MODULE),
+    Tool("crane", f"{CRANE}/cmd/crane", CRANE, SIGNING_MODULE),
+)
+REGISTRY = Tool("registry", f"{DISTRIBUTION}/cmd/registry", DISTRIBUTION, REGISTRY_MODULE)
+SELDOM = (PICKER, *SIGNING, REGISTRY)
 
 
 @dataclass(frozen=True)
