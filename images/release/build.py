@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from images.release import oci
@@ -18,6 +19,7 @@ from images.release.oci import Image, Object
 from images.release.refusals import Refusal, Refused
 from images.release.registry import Registry
 from images.release.wanted import Facts, Wanted, loopback
+from tests.support.cluster import paths
 from tests.support.images import architecture, builders, context, make
 from tests.support.images.architecture import Architecture
 from tests.support.images.builders import Builder
@@ -54,28 +56,36 @@ def images(
     wanted: Wanted, facts: Facts, own_bases: Mapping[str, str], directory: Path
 ) -> tuple[dict[str, Built], dict[str, Parts]]:
     """Build everything: images by name, and what they are made of by architecture."""
-    builder = builders.find("buildah")
     wheel = context.project_wheel(directory)
-    parts = {}
-    for each in architecture.ALL:
-        base = own_bases[each.name]
-        with context.staged(context.Base(base), wheel, wanted.version, facts.revision, each):
-            parts[each.name] = Parts(base, json.loads((context.STAGED / context.SBOM).read_text()))
-            for target in make.TARGETS:
-                _one(builder, target, each, own_bases, (wanted, facts), directory / target)
-    return {target: _indexed(directory / target) for target in make.TARGETS}, parts
+    layout, parts = directory / "layout", {}
+    with _builder() as builder:
+        for each in architecture.ALL:
+            base = context.Base(own_bases[each.name])
+            with context.staged(base, wheel, wanted.version, facts.revision, each):
+                listed = json.loads((context.STAGED / context.SBOM).read_text())
+                parts[each.name] = Parts(base.name, listed)
+                arguments = _arguments(wanted, facts, own_bases, each)
+                options = _options(wanted, facts, each)
+                for target in make.TARGETS:
+                    tag = f"localhost/llama-{target}:{each.name}"
+                    builder.build(target, tag, arguments, options)
+                    builder.run("push", tag, f"oci:{layout}:{target}-{each.name}")
+    return {target: _indexed(layout, target) for target in make.TARGETS}, parts
 
 
-def _one(
-    builder: Builder,
-    target: str,
-    wanted_for: Architecture,
-    own_bases: Mapping[str, str],
-    release: tuple[Wanted, Facts],
-    layout: Path,
-) -> None:
-    wanted, facts = release
-    arguments = {
+@contextmanager
+def _builder() -> Iterator[Builder]:
+    """With a storage of its own, so that nothing of another build gets into a release."""
+    found = builders.find("buildah")
+    with tempfile.TemporaryDirectory(prefix="release-", dir=paths.cache()) as place:
+        own = (f"--root={place}/storage", f"--runroot={place}/run")
+        yield replace(found, program=(*found.program, *own))
+
+
+def _arguments(
+    wanted: Wanted, facts: Facts, own_bases: Mapping[str, str], wanted_for: Architecture
+) -> dict[str, str]:
+    return {
         "BASE": own_bases[wanted_for.name],
         "BUILD_BASE": own_bases[architecture.own().name],
         "WHEELS": wanted_for.wheels,
@@ -83,18 +93,24 @@ def _one(
         "REVISION": facts.revision,
         "SOURCE": facts.source,
     }
-    plain = ("--tls-verify=false",) if loopback(wanted.base) else ()
-    clean = ("--layers=false", "--no-cache", f"--timestamp={facts.epoch}")
-    with tempfile.TemporaryDirectory() as unique:
-        tag = f"localhost/llama-release-{target}:{Path(unique).name.lower()}"
-        builder.build(target, tag, arguments, (f"--platform={wanted_for.platform}", *clean, *plain))
-        builder.run("push", tag, f"oci:{layout}:{wanted_for.name}")
-        builder.run("rmi", tag)
 
 
-def _indexed(layout: Path) -> Built:
-    """Put one index in front of the images of a layout."""
-    found = oci.images(json.loads((layout / "index.json").read_text()))
+def _options(wanted: Wanted, facts: Facts, wanted_for: Architecture) -> list[str]:
+    plain = ["--tls-verify=false"] if loopback(wanted.base) else []
+    return [f"--platform={wanted_for.platform}", f"--timestamp={facts.epoch}", *plain]
+
+
+def _indexed(layout: Path, target: str) -> Built:
+    """A layout with the index of one image, over the blobs of all."""
+    found = {
+        name.removeprefix(f"{target}-"): image
+        for name, image in oci.images(json.loads((layout / "index.json").read_text())).items()
+        if name.startswith(f"{target}-")
+    }
     index = oci.index(found)
-    (layout / "index.json").write_bytes(index)
-    return Built(layout, oci.digest_of(index), found)
+    own = layout.with_name(target)
+    own.mkdir()
+    (own / "blobs").symlink_to(layout / "blobs")
+    (own / "oci-layout").write_text(json.dumps(oci.LAYOUT))
+    (own / "index.json").write_bytes(index)
+    return Built(own, oci.digest_of(index), found)

@@ -6,8 +6,8 @@ person's word keeps it from being made up. A build service names itself as the b
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,7 +27,6 @@ class Run:
     epoch: int
     started: datetime
     finished: datetime
-    tools: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def predicate(
             "resolvedDependencies": [commit, *(each.described() for _, each in unique)],
         },
         "runDetails": {
-            "builder": {"id": run.builder_id, "version": dict(run.tools)},
+            "builder": {"id": run.builder_id},
             "metadata": {
                 "invocationId": f"{run.revision}-{_time(run.started)}",
                 "startedOn": _time(run.started),

@@ -82,7 +82,8 @@ ALL = CONTROL_PLANE + NODE
 # The chart and its tests need it, a cluster does not; it takes three minutes to build.
 # LeaderWorkerSet is for servers over several nodes; two minutes.
 LWS_MANAGER = Tool("lws-manager", f"{LWS}/cmd", LWS, LWS_MODULE)
-EXTRAS = (Tool("helm", f"{HELM}/cmd/helm", HELM, HELM_MODULE), LWS_MANAGER)
+HELM_PROGRAM = Tool("helm", f"{HELM}/cmd/helm", HELM, HELM_MODULE)
+EXTRAS = (HELM_PROGRAM, LWS_MANAGER)
 # What chooses servers behind a gateway; one slow test asks for it.
 PICKER = Tool("epp", f"{GATEWAY_EXTENSION}/cmd/epp", GATEWAY_EXTENSION, PICKER_MODULE)
 # What a release is signed and pushed with, and where tests push it to.
