@@ -1,4 +1,8 @@
-"""Signatures and attestations, by cosign."""
+"""Signatures and attestations, by cosign, in two formats.
+
+Cosign 3 keeps a bundle as a referrer of what it signs. Policy-controller 0.13 takes a bundle only from an
+identity, and other policy engines are no further, so all is signed in cosign 2's format as well.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +27,14 @@ class Signer:
 
     def sign(self, reference: str) -> None:
         """Sign what a digest names."""
-        self._run("sign", *self.options(), reference)
+        for options in (self.options(), self.former()):
+            self._run("sign", *options, reference)
 
     def attest(self, reference: str, kind: str, predicate: Path) -> None:
         """Sign a statement about what a digest names."""
         about = (f"--type={kind}", f"--predicate={predicate}")
-        self._run("attest", *self.options(), *about, reference)
+        for options in (self.options(), self.former()):
+            self._run("attest", *options, *about, reference)
 
     def sign_file(self, file: Path, bundle: Path) -> None:
         """Sign a file; the signature is a file beside it."""
@@ -45,8 +51,17 @@ class Signer:
 
     def options(self) -> list[str]:
         """Of all that signs."""
-        key = [] if self.wanted.keyless else [f"--key={self.wanted.key}"]
-        return ["--yes", *key, *([] if self.wanted.tlog else [f"--signing-config={self._alone()}"])]
+        services = [] if self.wanted.tlog else [f"--signing-config={self._alone()}"]
+        return ["--yes", *self._key(), *services]
+
+    def former(self) -> list[str]:
+        """Of all that signs in cosign 2's format, which knows no file of services."""
+        log = str(self.wanted.tlog).lower()
+        services = ["--use-signing-config=false", f"--tlog-upload={log}"]
+        return ["--yes", *self._key(), "--new-bundle-format=false", *services]
+
+    def _key(self) -> list[str]:
+        return [] if self.wanted.keyless else [f"--key={self.wanted.key}"]
 
     def _alone(self) -> Path:
         file = self.directory / "signing-config.json"

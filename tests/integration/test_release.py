@@ -24,6 +24,7 @@ from typing import Any
 import pytest
 import yaml
 from images.release.running import attempt, run
+from images.release.wanted import BUILDER_ID
 from tests.chart.helm import of, pod
 from tests.docs import markdown
 from tests.support import debian, ociregistry, releasing
@@ -351,6 +352,47 @@ def _add_a_file(file: Path) -> None:
     with tarfile.open(file, "w:gz") as written:
         for each, data in (*contents, (tarfile.TarInfo("llama-operator/templates/evil.yaml"), b"")):
             written.addfile(each, io.BytesIO(data))
+
+
+# -- in a cluster -----------------------------------------------------------------------------------
+
+
+def test_a_policy_lets_in_what_was_signed_alone(released: Released, tmp_path: Path) -> None:
+    build.ensure([tools.POLICY_TESTER], Progress())
+    other = releasing.keys(tmp_path / "other")
+    releasing.forget(other)
+    own = released.place.keys.public
+    image = released.of("llama-operator")
+    assert judged(policy(released, own), image, tmp_path) == ""
+    assert "signature" in judged(policy(released, other.public), image, tmp_path)
+    foreign = policy(released, own, builder="https://ci.example.com")
+    assert "ci.example.com" in judged(foreign, image, tmp_path)
+    crane("mutate", released.one("llama-operator", AMD64), "--label", "a=c", "--tag",
+          f"{released.place.registry}/llama-operator:other")  # fmt: skip
+    unsigned = f"{released.place.registry}/llama-operator:other"
+    assert "no matching" in judged(policy(released, own), unsigned, tmp_path)
+
+
+def policy(released: Released, key: Path, builder: str = BUILDER_ID) -> Object:
+    """The one of the page on verifying, for another registry, key and builder."""
+    (text,) = [text for language, text in markdown.blocks(PAGE.read_text()) if language == "yaml"]
+    made: Object = yaml.safe_load(text)
+    (glob,) = made["spec"]["images"]
+    glob["glob"] = glob["glob"].replace("registry.example.com/team", released.place.registry)
+    (authority,) = made["spec"]["authorities"]
+    authority["key"]["data"] = key.read_text()
+    (about,) = authority["attestations"]
+    assert BUILDER_ID in about["policy"]["data"]
+    about["policy"]["data"] = about["policy"]["data"].replace(BUILDER_ID, builder)
+    return made
+
+
+def judged(policy: Object, image: str, directory: Path) -> str:
+    """Why policy-controller would refuse a pod of an image; "" where it would not."""
+    file = directory / "policy.yaml"
+    file.write_text(yaml.safe_dump(policy))
+    done = attempt([str(tools.path_of("policy-tester")), f"--policy={file}", f"--image={image}"])
+    return "" if done.returncode == 0 else done.stdout + done.stderr
 
 
 # -- files and documents ----------------------------------------------------------------------------

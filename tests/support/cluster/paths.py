@@ -15,6 +15,7 @@ LWS_MODULE = GO_MODULE / "lws"
 PICKER_MODULE = GO_MODULE / "epp"
 SIGNING_MODULE = GO_MODULE / "signing"
 REGISTRY_MODULE = GO_MODULE / "registry"
+POLICY_MODULE = GO_MODULE / "policy"
 
 
 def cache() -> Path:

@@ -23,6 +23,7 @@ from .paths import (
     HELM_MODULE,
     LWS_MODULE,
     PICKER_MODULE,
+    POLICY_MODULE,
     REGISTRY_MODULE,
     SIGNING_MODULE,
     tool_cache,
@@ -37,6 +38,7 @@ GATEWAY_EXTENSION = "sigs.k8s.io/gateway-api-inference-extension"
 COSIGN = "github.com/sigstore/cosign/v3"
 CRANE = "github.com/google/go-containerregistry"
 DISTRIBUTION = "github.com/distribution/distribution/v3"
+POLICY_CONTROLLER = "github.com/sigstore/policy-controller"
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,11 @@ SIGNING = (
     Tool("crane", f"{CRANE}/cmd/crane", CRANE, SIGNING_MODULE),
 )
 REGISTRY = Tool("registry", f"{DISTRIBUTION}/cmd/registry", DISTRIBUTION, REGISTRY_MODULE)
-SELDOM = (PICKER, *SIGNING, REGISTRY)
+# Judges an image by a policy as Sigstore's admission webhook does.
+POLICY_TESTER = Tool(
+    "policy-tester", f"{POLICY_CONTROLLER}/cmd/tester", POLICY_CONTROLLER, POLICY_MODULE
+)
+SELDOM = (PICKER, *SIGNING, REGISTRY, POLICY_TESTER)
 
 
 @dataclass(frozen=True)

@@ -30,24 +30,31 @@ def program(directory: Path, body: str) -> str:
     return str(file)
 
 
-def told(directory: Path, wanted: Wanted) -> tuple[list[str], Path]:
+def told(directory: Path, wanted: Wanted) -> tuple[list[str], list[str]]:
+    """The words of both calls for one signature."""
     said = directory / "said"
-    signer = Signer(program(directory, f'printf "%s\\n" "$@" > {said}'), wanted, directory)
+    signer = Signer(program(directory, f'echo "$@" >> {said}'), wanted, directory)
     signer.sign("r/x@sha256:1")
-    return said.read_text().splitlines(), directory / "signing-config.json"
+    bundle, former = said.read_text().splitlines()
+    said.unlink()
+    return bundle.split(), former.split()
 
 
 def test_a_key_signs_alone_unless_the_log_is_wanted(tmp_path: Path) -> None:
-    words, config = told(tmp_path, Wanted("1", "r", "k.key", "b"))
-    assert words == ["sign", "--yes", "--key=k.key", f"--signing-config={config}", "r/x@sha256:1"]
+    config = tmp_path / "signing-config.json"
+    bundle, former = told(tmp_path, Wanted("1", "r", "k.key", "b"))
+    assert bundle == ["sign", "--yes", "--key=k.key", f"--signing-config={config}", "r/x@sha256:1"]
     assert set(json.loads(config.read_text())) == {"mediaType"}, "no service is named"
-    words, _ = told(tmp_path, Wanted("1", "r", "k.key", "b", tlog=True))
-    assert words == ["sign", "--yes", "--key=k.key", "r/x@sha256:1"]
+    assert {"--key=k.key", "--new-bundle-format=false", "--tlog-upload=false"} <= set(former)
+    bundle, former = told(tmp_path, Wanted("1", "r", "k.key", "b", tlog=True))
+    assert bundle == ["sign", "--yes", "--key=k.key", "r/x@sha256:1"]
+    assert "--tlog-upload=true" in former
 
 
 def test_an_identity_signs_without_a_key(tmp_path: Path) -> None:
-    words, _ = told(tmp_path, Wanted("1", "r", "keyless", "b", tlog=True))
-    assert words == ["sign", "--yes", "r/x@sha256:1"]
+    bundle, former = told(tmp_path, Wanted("1", "r", "keyless", "b", tlog=True))
+    assert bundle == ["sign", "--yes", "r/x@sha256:1"]
+    assert not [word for word in former if word.startswith("--key")]
 
 
 @pytest.mark.parametrize(
