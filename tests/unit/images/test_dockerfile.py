@@ -41,14 +41,16 @@ def test_packages_are_installed_by_hash_and_from_nowhere_else() -> None:
 
 def test_nothing_of_the_images_own_architecture_is_run() -> None:
     """Or an image for another one could not be built here."""
-    stage = ""
-    ran = set()
+    bases: dict[str, str] = {}
+    ran, stage = set(), ""
     for line in LINES:
         if line.startswith("FROM "):
-            stage = line.split(" AS ")[0].removeprefix("FROM ") if "$" in line else stage
+            base, stage = line.removeprefix("FROM ").split(" AS ")
+            bases[stage] = bases.get(base, base)
         elif line.startswith("RUN "):
-            ran.add(stage)
+            ran.add(bases[stage])
     assert ran == {"${BUILD_BASE}"}
+    assert {bases[target] for target in make.TARGETS} == {"${BASE}"}
 
 
 def test_compiled_files_hold_though_times_change() -> None:
