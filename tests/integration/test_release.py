@@ -99,9 +99,10 @@ def cosign(*words: str) -> subprocess.CompletedProcess[str]:
     return attempt([str(tools.path_of("cosign")), *words])
 
 
-def verified(reference: str, key: Path, *more: str) -> bool:
-    command = "verify-attestation" if more else "verify"
-    return cosign(command, f"--key={key}", UNLOGGED, *more, reference).returncode == 0
+def verified(reference: str, key: Path, former: bool = False) -> bool:
+    """By its bundle, or by what cosign 2 and policy engines look for."""
+    form = ("--new-bundle-format=false",) if former else ()
+    return cosign("verify", f"--key={key}", UNLOGGED, *form, reference).returncode == 0
 
 
 @pytest.fixture(scope="module")
@@ -192,15 +193,18 @@ def _start(files: tarfile.TarFile, member: tarfile.TarInfo, length: int) -> byte
 # -- signatures -----------------------------------------------------------------------------------
 
 
-def test_every_digest_is_signed_and_another_key_says_so(released: Released, tmp_path: Path) -> None:
+@pytest.mark.parametrize("former", [False, True], ids=["bundle", "of cosign 2"])
+def test_every_digest_is_signed_and_another_key_says_so(
+    released: Released, tmp_path: Path, former: bool
+) -> None:
     key = released.place.keys.public
     other = releasing.keys(tmp_path / "other")
     releasing.forget(other)
     images = [f"llama-{target}" for target in make.TARGETS]
     signed = [released.of(name) for name in (*images, "charts/llama-operator")]
     signed += [released.one(name, each) for name in images for each in architecture.ALL]
-    assert [each for each in signed if not verified(each, key)] == []
-    assert [each for each in signed if verified(each, other.public)] == []
+    assert [each for each in signed if not verified(each, key, former)] == []
+    assert [each for each in signed if verified(each, other.public, former)] == []
 
 
 def test_an_image_that_was_changed_is_not_signed(released: Released) -> None:
@@ -275,7 +279,9 @@ def test_an_attestation_that_was_changed_is_refused(released: Released, changed:
     ]
     ociregistry.put_manifest(copy, tag, json.dumps(index).encode())
     key = released.place.keys.public
-    assert verified(f"{copy}@{digest}", key, "--type=slsaprovenance1") is not changed
+    words = ("verify-attestation", f"--key={key}", UNLOGGED, "--type=slsaprovenance1")
+    done = cosign(*words, f"{copy}@{digest}")
+    assert (done.returncode == 0) is not changed, done.stderr
 
 
 def _put_referrer(source: str, copy: str, digest: str, changed: bool) -> Object:
