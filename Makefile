@@ -127,6 +127,12 @@ images: setup  ## Build both images into dist/ (BASE=, BUILDER=, TAG=; REGISTRY=
 	@$(PY) -m tests.support.images --base "$(BASE)" --builder "$(BUILDER)" --registry "$(REGISTRY)" \
 	  $(if $(TAG),--tag "$(TAG)") --push "$(PUSH)"
 
+.PHONY: release
+release: setup  ## Images for two architectures and the chart, signed and pushed (docs/release.md)
+	@$(PY) -m images.release --version "$(VERSION)" --registry "$(REGISTRY)" --key "$(COSIGN_KEY)" \
+	  --tlog "$(TLOG)" --pgp-key "$(PGP_KEY)" --pgp-url "$(PGP_URL)" \
+	  --pgp-passphrase-file "$(PGP_PASSPHRASE_FILE)" --base "$(BASE)" --builder-id "$(BUILDER_ID)"
+
 .PHONY: bench-planner
 bench-planner: setup  ## Predicted against measured KV tokens, and the planner's speed
 	@$(PY) -m tests.bench.planner

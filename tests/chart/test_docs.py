@@ -57,7 +57,7 @@ def test_the_command_for_keda_is_that_of_the_condition() -> None:
 
 def test_other_commands_are_helms_own() -> None:
     names = {words[0] for _, words in commands()}
-    assert names == {"install", "upgrade", "uninstall", "test", "rollback"}
+    assert names == {"install", "upgrade", "uninstall", "test", "rollback", "pull", "verify"}
     assert len(installs()) >= 5
 
 

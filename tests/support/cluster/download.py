@@ -15,7 +15,7 @@ import urllib.error
 import urllib.request
 from urllib.parse import urlsplit
 
-from .tools import Tool
+from .tools import KUBERNETES, Tool
 
 TIMEOUT_SECONDS = 5.0
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -37,8 +37,8 @@ def fetch(tool: Tool) -> bytes:
         return _coredns(tool.version, arch)
     if tool.name == "helm":
         return _helm(tool.version, arch)
-    if tool.name == "lws-manager":
-        raise UnavailableError("LeaderWorkerSet has images only")
+    if tool.module != KUBERNETES:
+        raise UnavailableError(f"{tool.name} is built from its module")
     url = f"https://dl.k8s.io/release/{tool.version}/bin/linux/{arch}/{tool.name}"
     return _checked(url, _get(f"{url}.sha256").decode())
 

@@ -13,6 +13,9 @@ DNS_MODULE = GO_MODULE / "coredns"
 HELM_MODULE = GO_MODULE / "helm"
 LWS_MODULE = GO_MODULE / "lws"
 PICKER_MODULE = GO_MODULE / "epp"
+SIGNING_MODULE = GO_MODULE / "signing"
+REGISTRY_MODULE = GO_MODULE / "registry"
+POLICY_MODULE = GO_MODULE / "policy"
 
 
 def cache() -> Path:

@@ -17,7 +17,17 @@ from pathlib import Path
 
 from . import versions
 from .errors import ClusterError
-from .paths import DNS_MODULE, GO_MODULE, HELM_MODULE, LWS_MODULE, PICKER_MODULE, tool_cache
+from .paths import (
+    DNS_MODULE,
+    GO_MODULE,
+    HELM_MODULE,
+    LWS_MODULE,
+    PICKER_MODULE,
+    POLICY_MODULE,
+    REGISTRY_MODULE,
+    SIGNING_MODULE,
+    tool_cache,
+)
 
 KUBERNETES = "k8s.io/kubernetes"
 ETCD = "go.etcd.io/etcd/server/v3"
@@ -25,6 +35,10 @@ COREDNS = "github.com/coredns/coredns"
 HELM = "helm.sh/helm/v4"
 LWS = "sigs.k8s.io/lws"
 GATEWAY_EXTENSION = "sigs.k8s.io/gateway-api-inference-extension"
+COSIGN = "github.com/sigstore/cosign/v3"
+CRANE = "github.com/google/go-containerregistry"
+DISTRIBUTION = "github.com/distribution/distribution/v3"
+POLICY_CONTROLLER = "github.com/sigstore/policy-controller"
 
 
 @dataclass(frozen=True)
@@ -70,10 +84,21 @@ ALL = CONTROL_PLANE + NODE
 # The chart and its tests need it, a cluster does not; it takes three minutes to build.
 # LeaderWorkerSet is for servers over several nodes; two minutes.
 LWS_MANAGER = Tool("lws-manager", f"{LWS}/cmd", LWS, LWS_MODULE)
-EXTRAS = (Tool("helm", f"{HELM}/cmd/helm", HELM, HELM_MODULE), LWS_MANAGER)
+HELM_PROGRAM = Tool("helm", f"{HELM}/cmd/helm", HELM, HELM_MODULE)
+EXTRAS = (HELM_PROGRAM, LWS_MANAGER)
 # What chooses servers behind a gateway; one slow test asks for it.
 PICKER = Tool("epp", f"{GATEWAY_EXTENSION}/cmd/epp", GATEWAY_EXTENSION, PICKER_MODULE)
-SELDOM = (PICKER,)
+# What a release is signed and pushed with, and where tests push it to.
+SIGNING = (
+    Tool("cosign", f"{COSIGN}/cmd/cosign", COSIGN, SIGNING_MODULE),
+    Tool("crane", f"{CRANE}/cmd/crane", CRANE, SIGNING_MODULE),
+)
+REGISTRY = Tool("registry", f"{DISTRIBUTION}/cmd/registry", DISTRIBUTION, REGISTRY_MODULE)
+# Judges an image by a policy as Sigstore's admission webhook does.
+POLICY_TESTER = Tool(
+    "policy-tester", f"{POLICY_CONTROLLER}/cmd/tester", POLICY_CONTROLLER, POLICY_MODULE
+)
+SELDOM = (PICKER, *SIGNING, REGISTRY, POLICY_TESTER)
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ def _built(builder: builders.Builder, base: context.Base, names: make.Names, whe
         raise ClusterError(problem.message, fix if "@" in base.name else "") from problem
     dist = paths.PROJECT / "dist"
     dist.mkdir(exist_ok=True)
-    shutil.copy(context.STAGED / "sbom.cdx.json", dist / f"llama-operator-{names.tag}.cdx.json")
+    shutil.copy(context.STAGED / context.SBOM, dist / f"llama-operator-{names.tag}.cdx.json")
 
 
 def _deliver(builder: builders.Builder, tag: str, target: str, *, push: bool) -> None:

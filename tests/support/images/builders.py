@@ -32,12 +32,14 @@ class Builder:
     program: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
 
-    def build(self, target: str, tag: str, arguments: Mapping[str, str]) -> None:
+    def build(
+        self, target: str, tag: str, arguments: Mapping[str, str], more: Sequence[str] = ()
+    ) -> None:
         """Build one target of the Dockerfile; raises ClusterError with the build's last lines."""
         given = [f"--build-arg={key}={value}" for key, value in arguments.items()]
         command = ("bud", "--layers") if self.name == "buildah" else ("build",)
         context = ("-f", str(DOCKERFILE), str(paths.PROJECT))
-        self.run(*command, f"--target={target}", *given, "-t", tag, *context)
+        self.run(*command, f"--target={target}", *given, *more, "-t", tag, *context)
 
     def derive(self, tag: str, archive: Path, lines: Sequence[str]) -> None:
         """An image of an archive and some more lines of a Dockerfile."""

@@ -6,7 +6,6 @@ import fcntl
 import hashlib
 import json
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -20,11 +19,13 @@ from pathlib import Path
 from tests.support.cluster import paths
 from tests.support.cluster.errors import ClusterError
 from tests.support.images import lock, sbom
+from tests.support.images.architecture import Architecture, own
 from tests.support.once import once
 
 LOCK = paths.PROJECT / "requirements" / "runtime.txt"
 TOOLS = paths.PROJECT / "requirements" / "dev.txt"
 STAGED = paths.PROJECT / "build" / "image"
+SBOM = "sbom.cdx.json"
 _MANYLINUX = ("manylinux_2_28", "manylinux_2_17", "manylinux2014")
 
 
@@ -43,20 +44,23 @@ def project_wheel(directory: Path) -> Path:
     return wheel
 
 
-def wheels(python: str) -> Path:
+def wheels(python: str, architecture: Architecture) -> Path:
     """A directory with the wheels of the lock and of uv, hashes checked; kept by lock and Python."""
+    machine = architecture.machine
     uv = next(each for each in lock.read(TOOLS.read_text()) if each.name == "uv")
     wanted = LOCK.read_text() + uv.text
-    key = hashlib.sha256(f"{python} {platform.machine()}\n{wanted}".encode()).hexdigest()[:12]
+    key = hashlib.sha256(f"{python} {machine}\n{wanted}".encode()).hexdigest()[:12]
     target = paths.cache() / "images" / f"wheels-{key}"
-    once(target, key, lambda: _download(target, wanted, python))
+    once(target, key, lambda: _download(target, wanted, python, machine))
     return target
 
 
 @contextmanager
-def staged(base: Base, wheel: Path, version: str, revision: str) -> Iterator[None]:
+def staged(
+    base: Base, wheel: Path, version: str, revision: str, architecture: Architecture | None = None
+) -> Iterator[None]:
     """Everything in its place in the tree, for one build at a time."""
-    kept = wheels(base.python)
+    kept = wheels(base.python, architecture or own())
     STAGED.parent.mkdir(exist_ok=True)
     with STAGED.with_suffix(".lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
@@ -64,17 +68,18 @@ def staged(base: Base, wheel: Path, version: str, revision: str) -> Iterator[Non
         (STAGED / "project").mkdir(parents=True)
         shutil.copy2(wheel, STAGED / "project")
         shutil.copytree(kept, STAGED / "wheels", ignore=shutil.ignore_patterns("uv-*"))
-        _uv(kept, STAGED / "uv")
+        _uv(wheels(base.python, own()), STAGED / "uv")  # it runs in the build
         listed = sbom.document(
             lock.read(LOCK.read_text()), kept.glob("*.whl"), base.name, version, revision
         )
-        (STAGED / "sbom.cdx.json").write_text(json.dumps(listed, indent=1) + "\n")
+        (STAGED / SBOM).write_text(json.dumps(listed, indent=1) + "\n")
+        _timeless()
         yield
 
 
-def _download(target: Path, wanted: str, python: str) -> None:
+def _download(target: Path, wanted: str, python: str, machine: str) -> None:
     target.mkdir(parents=True)
-    tags = [f"--platform={each}_{platform.machine()}" for each in _MANYLINUX]
+    tags = [f"--platform={each}_{machine}" for each in _MANYLINUX]
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.write(wanted)
         file.flush()
@@ -91,8 +96,12 @@ def _uv(kept: Path, target: Path) -> None:
         name = next(each for each in files.namelist() if each.endswith("scripts/uv"))
         target.write_bytes(files.read(name))
     target.chmod(0o755)
-    # Builders judge a layer by the times of its files as well.
-    os.utime(target, (0, 0))
+
+
+def _timeless() -> None:
+    """Builders judge a layer by the times of its files, and uv notes that of each wheel."""
+    for file in STAGED.rglob("*"):
+        os.utime(file, (0, 0))
 
 
 def _run(command: Sequence[str]) -> None:

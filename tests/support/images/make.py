@@ -13,8 +13,8 @@ from pathlib import Path
 
 from tests.support.cluster import paths
 from tests.support.cluster.errors import ClusterError
+from tests.support.images import architecture, builders, context
 from tests.support.images import base as debian_base
-from tests.support.images import builders, context
 from tests.support.images.builders import DOCKERFILE, Builder
 from tests.support.images.context import Base
 from tests.support.once import is_built, once
@@ -88,6 +88,7 @@ def build(builder: Builder, base: Base, names: Names, wheel: Path) -> None:
     """Both images under their names."""
     arguments = {
         "BASE": base.name, "VERSION": version(), "REVISION": revision(), "SOURCE": source(),
+        "WHEELS": architecture.own().wheels,
     }  # fmt: skip
     with context.staged(base, wheel, version(), revision()):
         for target in TARGETS:

@@ -24,7 +24,8 @@ def test_the_base_is_an_argument_and_pinned() -> None:
     assert re.search(r"@sha256:[0-9a-f]{64}$", make.pinned())
     stages = {each.split(" AS ")[1] for each in starting("FROM")}
     foreign = {each.split(" AS ")[0] for each in starting("FROM")} - stages
-    assert foreign == {"${BASE}"}
+    assert foreign == {"${BASE}", "${BUILD_BASE}"}
+    assert "BUILD_BASE=${BASE}" in starting("ARG"), "the same unless another architecture is built"
     assert set(make.TARGETS) <= stages
 
 
@@ -36,6 +37,25 @@ def test_packages_are_installed_by_hash_and_from_nowhere_else() -> None:
     assert "--require-hashes" in locked
     assert "/runtime.txt" in locked
     assert "--no-deps" in own, "the project's own wheel, which the lock cannot know"
+
+
+def test_nothing_of_the_images_own_architecture_is_run() -> None:
+    """Or an image for another one could not be built here."""
+    bases: dict[str, str] = {}
+    ran, stage = set(), ""
+    for line in LINES:
+        if line.startswith("FROM "):
+            base, stage = line.removeprefix("FROM ").split(" AS ")
+            bases[stage] = bases.get(base, base)
+        elif line.startswith("RUN "):
+            ran.add(bases[stage])
+    assert ran == {"${BUILD_BASE}"}
+    assert {bases[target] for target in make.TARGETS} == {"${BASE}"}
+
+
+def test_compiled_files_hold_though_times_change() -> None:
+    assert "PYC_INVALIDATION_MODE=UNCHECKED_HASH" in starting("ENV")
+    assert all("--compile-bytecode" in line for line in starting("RUN"))
 
 
 def test_it_runs_as_the_user_that_the_chart_names() -> None:
