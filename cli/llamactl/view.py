@@ -97,7 +97,7 @@ def servers_selector(name: str) -> str:
 
 def is_tried(pod: Object) -> bool:
     """Is it the one server of a revision that is tried beside the others?"""
-    return path(pod, "metadata", "labels", labels.COMPONENT) == labels.TRIED
+    return bool(path(pod, "metadata", "labels", labels.COMPONENT) == labels.TRIED)
 
 
 def trial_of(name: str) -> str:

@@ -18,6 +18,7 @@ from tests.integration.test_operator import CLASS, SHAPE
 from tests.support import gateway, kserve, lws
 from tests.support.builders import COMMIT, DIGEST
 from tests.support.cluster import Cluster
+from tests.support.hub.meta import signed
 from tests.support.stack import OPERATOR, Stack, wait_for
 
 from llama_operator.api import labels
@@ -28,18 +29,25 @@ Object = dict[str, Any]
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SECONDS = 90.0
 CATALOG = load()
-ADAPTER = {"rank": 8, "base": "", "layers": 32, "modules": []}
+ADAPTER: Object = {"rank": 8, "base": "", "layers": 32}
+ADAPTER |= {"modules": [{"name": "q_proj", "inputs": 4096, "outputs": 4096}]}
 ELSEWHERE = {
     "llama-3.1-405b": "leaderworkerset",
     "llama-3.1-8b-kserve": "inferenceservice",
     "llama-3.1-8b-llminferenceservice": "llminferenceservice",
 }
+GROUPS = {
+    "PriorityClass": "scheduling.k8s.io/v1",
+    "RuntimeClass": "node.k8s.io/v1",
+    "Gateway": "gateway.networking.k8s.io/v1",
+}
+LISTENER: Object = {"name": "https", "port": 443, "protocol": "HTTPS"}
+LISTENER |= {"tls": {"certificateRefs": [{"name": "certificate"}]}}
+META = "https://llama3-1.llamameta.net"
 REFUSED = ("smollm2-two-ranks",)
 
 
-def secret(name: str, key: str) -> Object:
-    # What a URL of Meta's looks like; nothing here asks for it.
-    text = "https://download.llamameta.net/*?Policy=eyJ9&Signature=x&Key-Pair-Id=K"
+def secret(name: str, key: str, text: str = "-") -> Object:
     return {**named("Secret", name), "stringData": {key: text}}
 
 
@@ -49,9 +57,12 @@ def claim(name: str) -> Object:
     return {**named("PersistentVolumeClaim", name), "spec": spec}
 
 
-def named(kind: str, name: str) -> Object:
-    version = "scheduling.k8s.io/v1" if kind == "PriorityClass" else "v1"
-    return {"apiVersion": version, "kind": kind, "metadata": {"name": name}}
+def named(kind: str, name: str, **meta: str) -> Object:
+    return {
+        "apiVersion": GROUPS.get(kind, "v1"),
+        "kind": kind,
+        "metadata": {"name": name, **meta},
+    }
 
 
 # What the examples' comments tell their reader to have.
@@ -59,11 +70,17 @@ THERE = [
     CLASS,
     secret("hf-token", "token"),
     secret("hub-example-com", "token"),
-    secret("meta-url", "url"),
+    secret("meta-url", "url", signed(META, f"{META}/*")),
     secret("llama-keys", "team-a"),
     *(claim(name) for name in ("models", "fine-tunings", "compiled")),
     {**named("ConfigMap", "hub-example-com"), "data": {"ca.crt": "-"}},
     {**named("PriorityClass", "inference"), "value": 1000},
+    *({**named("RuntimeClass", name), "handler": name} for name in ("nvidia", "host-python")),
+    named("Namespace", "infra"),
+    {
+        **named("Gateway", "public", namespace="infra"),
+        "spec": {"gatewayClassName": "played", "listeners": [LISTENER]},
+    },
 ]
 
 

@@ -30,6 +30,15 @@ _KEY_PAIR = "K15QRJLYKIFSLZ"
 _TO_URL = str.maketrans("+=/", "-_~")
 
 
+def signed(url: str, resource: str, seconds: float = 86400, nonce: str = "") -> str:
+    """A URL of an e-mail, for the files at `url`."""
+    valid = {"DateLessThan": {"AWS:EpochTime": int(time.time() + seconds)}}
+    policy = {"Statement": [{"unique_hash": nonce, "Resource": resource, "Condition": valid}]}
+    text = base64.b64encode(json.dumps(policy).encode()).decode().translate(_TO_URL)
+    query = f"Policy={text}&Signature={_signature(text)}&Key-Pair-Id={_KEY_PAIR}"
+    return f"{url}/*?{query}&Download-Request-ID=1234567890123456"
+
+
 class MetaHub(Hub):
     """Files by FOLDER/FILE behind signed URLs; used like Hub, over TLS."""
 
@@ -55,18 +64,7 @@ class MetaHub(Hub):
 
     def signed(self, seconds: float = 86400, *, resource: str = "", nonce: str = "") -> str:
         """The URL of an e-mail, valid for `seconds`; another `nonce` is another e-mail."""
-        policy = {
-            "Statement": [
-                {
-                    "unique_hash": nonce,
-                    "Resource": resource or f"https://{self.host}:{self.port}/*",
-                    "Condition": {"DateLessThan": {"AWS:EpochTime": int(time.time() + seconds)}},
-                }
-            ]
-        }
-        text = base64.b64encode(json.dumps(policy).encode()).decode().translate(_TO_URL)
-        query = f"Policy={text}&Signature={_signature(text)}&Key-Pair-Id={_KEY_PAIR}"
-        return f"{self.url}/*?{query}&Download-Request-ID=1234567890123456"
+        return signed(self.url, resource or f"https://{self.host}:{self.port}/*", seconds, nonce)
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         path = request.match_info["path"]
