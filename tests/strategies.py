@@ -7,12 +7,15 @@ from typing import Any
 from hypothesis import strategies as st
 
 from llama_operator.api.v1alpha1 import LlamaDeploymentSpec
+from llama_operator.planner.devices import slim_slice
+from llama_operator.reconcile.devices import Devices
 from llama_operator.render.weights import weights_name
 from tests.support.builders import (
     deployment,
     gpu_node,
     merged,
     ready_weights,
+    resource_slice,
     weights,
     world,
 )
@@ -49,6 +52,8 @@ SPECS: list[Object] = [
     {"gpu": {"count": 2}},
     {"gpu": {"product": "", "count": 4}},
     {"gpu": {"count": 3}},
+    {"gpu": {"deviceClassName": "gpu.nvidia.com"}},
+    {"gpu": {"deviceClassName": "gpu.nvidia.com"}, "engine": {"args": ["--seed=9"]}},
     {"model": "70b"},
     {"model": "llama-3.1-70b-instruct", "gpu": {"count": 8}, "sizing": {"maxModelLen": 8192}},
     {"model": "someone/llama-ft"},
@@ -91,6 +96,16 @@ KINDS = ("lws", "routes", "pools")
 GATEWAY: Object = {
     "listeners": [{"name": "web", "port": 443, "protocol": "HTTPS"}], "addresses": ["192.0.2.1"],
 }  # fmt: skip
+
+# What GPUs may be claimed of: not known, no such API, no class, and devices.
+SLICES = (slim_slice(resource_slice("n1", 8)),)
+DEVICES: list[Devices | None] = [
+    None,
+    Devices(served=False),
+    Devices(),
+    Devices(classes=frozenset({"gpu.nvidia.com"}), slices=SLICES),
+    Devices(classes=frozenset({"gpu.nvidia.com"}), slices=SLICES),
+]
 
 specs = st.sampled_from(SPECS)
 pairs = st.tuples(specs, specs).map(lambda two: merged(two[0], two[1]))
@@ -158,6 +173,7 @@ def aged(draw: st.DrawFn) -> Simulation:
     simulation.env = world(nodes=nodes, kserve=kserve, llm_kserve=llm, **kinds)
     simulation.gateways = draw(st.sampled_from([None, {}, {("infra", "public"): GATEWAY}]))
     simulation.sees_gateways = draw(st.booleans())
+    simulation.devices = draw(st.sampled_from(DEVICES))
     for _ in range(draw(st.integers(0, 8))):
         move = draw(st.sampled_from(["serve", "fetch", "play", "edit", "lose", "bend"]))
         _MOVES[move](simulation, draw)
