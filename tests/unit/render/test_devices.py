@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from dataclasses import replace
 
 import pytest
 from kubernetes import client
@@ -92,8 +92,6 @@ def test_a_kept_revision_makes_the_template_that_its_pods_name() -> None:
 
 
 def test_a_canary_has_its_own_template_beside_that_of_the_servers() -> None:
-    from dataclasses import replace
-
     wish = replace(claiming(2), canary=Canary(revision.template(claiming(4)), 0))
     counts = [
         obj["spec"]["spec"]["devices"]["requests"][0]["exactly"]["count"]
