@@ -73,7 +73,9 @@ LWS_MANAGER = Tool("lws-manager", f"{LWS}/cmd", LWS, LWS_MODULE)
 EXTRAS = (Tool("helm", f"{HELM}/cmd/helm", HELM, HELM_MODULE), LWS_MANAGER)
 # What chooses servers behind a gateway; one slow test asks for it.
 PICKER = Tool("epp", f"{GATEWAY_EXTENSION}/cmd/epp", GATEWAY_EXTENSION, PICKER_MODULE)
-SELDOM = (PICKER,)
+# Publishes devices to claim; of this repository, one slow test asks for it.
+DRA_DRIVER = Tool("dra-driver", "./dradriver", ours=True)
+SELDOM = (PICKER, DRA_DRIVER)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from tests.unit.reconcile.test_rollout import Servers, how, told
 
 from llama_operator.planner.devices import slim_slice
 from llama_operator.reconcile import claims, devices
+from llama_operator.reconcile.actions import Delete
 from llama_operator.reconcile.decide import Decision, decide
 from llama_operator.reconcile.devices import Devices
 from llama_operator.reconcile.holders import holder
@@ -148,7 +149,8 @@ class Claiming(Servers):
 
 
 def gone(decision: Decision) -> set[str]:
-    return {each.name for each in decision.actions if getattr(each, "kind", "") == KIND}
+    deletions = (each for each in decision.actions if isinstance(each, Delete))
+    return {each.name for each in deletions if each.kind == KIND}
 
 
 def test_an_old_one_stays_while_a_pod_of_its_template_does() -> None:

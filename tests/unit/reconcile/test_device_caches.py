@@ -41,7 +41,8 @@ async def test_nothing_is_read_until_somebody_asks(server: FakeApi, api: Api) ->
         assert asked(server) == set()
         found = await caches.known()
         assert found is not None
-        assert (found.served, found.classes) == (True, {"gpu.nvidia.com"})
+        assert found.served
+        assert found.classes == {"gpu.nvidia.com"}
         assert [each["node"] for each in found.slices] == ["n1"]
         server.remove(f"{CLASSES}/gpu.nvidia.com")
         await eventually(lambda: not caches.classes.store.list())
