@@ -11,6 +11,7 @@ from llama_operator.planner.devices import slim_slice
 from llama_operator.reconcile import resources
 from llama_operator.reconcile.devices import Devices, slim_class
 from llama_operator.runtime.api import Api
+from llama_operator.runtime.errors import ApiError, TransportError
 from llama_operator.runtime.hooks import InformerHooks
 from llama_operator.runtime.ondemand import OnDemand
 
@@ -40,8 +41,14 @@ class DeviceCaches:
 
     async def served(self) -> None:
         """Return once the API server has the kinds; asked seldom, for it gets them by an upgrade."""
-        while not await self._api.served(resources.CLAIM_TEMPLATES):
+        while not await self._there():
             await self._api.clock.sleep(ABSENT_SECONDS)
+
+    async def _there(self) -> bool:
+        try:
+            return await self._api.served(resources.CLAIM_TEMPLATES)
+        except (ApiError, TransportError):
+            return False  # whoever waits for this has no other answer, and asks again
 
     async def known(self) -> Devices | None:
         """What there is; None where the API server has not told yet."""

@@ -15,6 +15,8 @@ from llama_operator.reconcile.caches import Caches
 from llama_operator.reconcile.device_caches import DeviceCaches
 from llama_operator.reconcile.gather import Gatherer
 from llama_operator.runtime import Api
+from llama_operator.runtime.errors import ServerError, TransportError
+from llama_operator.runtime.resource import Resource
 
 Object = dict[str, Any]
 ROOT = "/apis/resource.k8s.io/v1"
@@ -60,6 +62,23 @@ async def test_a_cluster_without_the_api_is_told_from_one_without_a_class(
         found = await caches.known()
         assert found is not None
         assert not found.served
+
+
+async def test_an_api_server_that_fails_meanwhile_is_asked_again(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers: list[Any] = [TransportError("refused"), ServerError(503, "Busy", "later"), False, True]
+
+    async def served(_resource: Resource) -> bool:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return bool(answer)
+
+    monkeypatch.setattr(device_caches, "ABSENT_SECONDS", 0.001)
+    monkeypatch.setattr(api, "served", served)
+    await DeviceCaches(api).served()
+    assert answers == []
 
 
 async def test_who_may_not_read_them_waits_once_and_not_again(
