@@ -164,6 +164,10 @@ def test_an_old_one_stays_while_a_pod_of_its_template_does() -> None:
     assert old in servers.templates
     servers.pods.append(servers.pod("new"))
     assert gone(decide(servers.view())) == set()
+    old_pod = servers.pods[0]
+    ends = {**old_pod["metadata"], "deletionTimestamp": "2026-01-01T12:00:00Z"}
+    servers.pods[0] = {**old_pod, "metadata": ends}
+    assert gone(decide(servers.view())) == {old}, "what ends has its claim, and gets no other"
     servers.pods = servers.pods[1:]
     assert gone(decide(servers.view())) == {old}
 

@@ -40,6 +40,7 @@ async def test_nothing_is_read_until_somebody_asks(server: FakeApi, api: Api) ->
         for each in caches.all:
             assert each.synced
             await each.wait_synced()
+        await asyncio.sleep(0.05)
         assert asked(server) == set()
         found = await caches.known()
         assert found is not None
