@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.cluster import Cluster, build, tools
+from tests.support.cluster.images import Image, archive
+from tests.support.cluster.node import SYSTEM_PATH
+from tests.support.cluster.paths import project_venv
 from tests.support.cluster.processes import Command
 from tests.support.cluster.progress import Progress
 from tests.support.stack import wait_for
@@ -21,6 +24,9 @@ Object = dict[str, Any]
 # Of the driver, and by custom of its class.
 NAME = "gpu.nvidia.com"
 PROGRAM = tools.DRA_DRIVER.name
+# Healthy at once, and nothing else; the tag is a version that plans are made for.
+ENGINE_IMAGE = "local/stub-vllm:0.32.0"
+_ENGINE = Path(__file__).parent / "vllm.py"
 PRODUCT, MEMORY = "NVIDIA L4", "23034Mi"
 CLASS: Object = {
     "apiVersion": "resource.k8s.io/v1",
@@ -54,6 +60,15 @@ def installed(cluster: Cluster, devices: int) -> Iterator[Path]:
         cluster.processes.forget([PROGRAM])
         cluster.kubectl("delete", "deviceclass", NAME, "--ignore-not-found")
         cluster.kubectl("delete", "resourceslices", "--all")
+
+
+def load_engine(cluster: Cluster, directory: Path) -> None:
+    """Bring the image of servers that are healthy at once to the node."""
+    path = f"/opt/stub:{project_venv() / 'bin'}:{SYSTEM_PATH}"
+    made = Image(ENGINE_IMAGE, {"PATH": path}, programs={"/opt/stub/vllm": _ENGINE})
+    tar = directory / "engine.tar"
+    tar.write_bytes(archive(made))
+    cluster.import_image(ENGINE_IMAGE, tar)
 
 
 def _command(cluster: Cluster, prepared: Path, devices: int) -> Command:
