@@ -216,6 +216,38 @@ _MOVES: dict[str, Any] = {
     "bend": _bend,
 }
 
+# -- claimed GPUs ---------------------------------------------------------------------------------
+
+CLAIMED: list[Object] = [
+    {"gpu": {"deviceClassName": "gpu.nvidia.com"}},
+    {"gpu": {"deviceClassName": "gpu.nvidia.com", "count": 2}},
+    {"gpu": {"deviceClassName": "gpu.nvidia.com"}, "engine": {"args": ["--seed=1"]}},
+    {"gpu": {"deviceClassName": "gpu.nvidia.com"}, "backend": "kserve"},
+    {"gpu": {"count": 2}},
+]
+
+
+def _claim(simulation: Simulation, draw: st.DrawFn) -> None:
+    raw = simulation.memory.objects[("LlamaDeployment", simulation.name)]
+    meta = {**raw["metadata"], "generation": raw["metadata"]["generation"] + 1}
+    spec = deployment(**draw(st.sampled_from(CLAIMED)))["spec"]
+    simulation.memory.put({**raw, "spec": spec, "metadata": meta})
+
+
+@st.composite
+def claiming(draw: st.DrawFn) -> Simulation:
+    """Servers that claim their GPUs, in one way and another, and do not, at any moment."""
+    raw = deployment(**draw(st.sampled_from(CLAIMED)))
+    simulation = Simulation(Memory([raw]), env=world(nodes=(gpu_node(),), kserve=("v1beta1",)))
+    simulation.devices = DEVICES[-1]
+    simulation.settle()
+    moves = {**_MOVES, "edit": _claim}
+    for _ in range(draw(st.integers(1, 9))):
+        move = draw(st.sampled_from(["serve", "serve", "fetch", "play", "edit", "lose"]))
+        moves[move](simulation, draw)
+    return simulation
+
+
 # -- canaries -----------------------------------------------------------------------------------
 
 ROUTED: Object = {
