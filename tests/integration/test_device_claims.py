@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from tests.bench.rollout import NAMESPACE, Stage
 from tests.bench.rollout_cases import NAME
-from tests.support import builders, dra
+from tests.support import builders, dra, lws
 from tests.support.cluster import Cluster
 from tests.support.kserve import controller, manager
 from tests.support.onlooker import Onlooker
@@ -40,8 +40,8 @@ async def _offer(stage: Stage) -> None:
 
 
 async def _deploy(stage: Stage, **spec: Any) -> None:
-    gpu = {"count": 1, "deviceClassName": dra.NAME}
-    wish = {"gpu": gpu, "weightsRef": {"name": COPY}, "auth": {"mode": "None"}, **spec}
+    wish = {"weightsRef": {"name": COPY}, "auth": {"mode": "None"}, **spec}
+    wish.setdefault("gpu", {"count": 1, "deviceClassName": dra.NAME})
     raw = builders.deployment(NAME, **wish)
     raw["metadata"] = {"name": NAME, "namespace": NAMESPACE}
     await stage.api.create(resources.DEPLOYMENTS, raw)
@@ -149,6 +149,29 @@ async def _deleted(seen: Onlooker) -> None:
 
 def test_servers_claim_are_replaced_by_what_is_free_and_leave_nothing(tmp_path: Path) -> None:
     asyncio.run(_life(tmp_path))
+
+
+async def _by_groups(directory: Path) -> None:
+    async with Stage.made(directory) as stage:
+        seen = Onlooker(stage)
+        await stage.node.gives(0)
+        await asyncio.to_thread(lws.install, stage.cluster, directory)
+        await _offer(stage)
+        sizing = {"tensorParallel": 4, "pipelineParallel": 1, "nodes": 2}
+        await _deploy(stage, sizing=sizing, gpu={"count": 4, "deviceClassName": dra.NAME})
+        await seen.is_ready(1)
+        (template,) = await _templates(stage)
+        held = await _held(stage)
+        assert set(held) == set(seen.pods()) == {f"{NAME}-0", f"{NAME}-0-1"}
+        assert [len(devices) for devices in held.values()] == [2, 2], "those of one node each"
+        for pod in await _all(stage, resources.PODS):
+            (claim,) = pod["spec"]["resourceClaims"]
+            assert claim["resourceClaimTemplateName"] == template
+        await _deleted(seen)
+
+
+def test_each_rank_of_a_group_claims_those_of_its_node(tmp_path: Path) -> None:
+    asyncio.run(_by_groups(tmp_path))
 
 
 async def _behind(directory: Path, resource: str, install: Callable[[Cluster, Path], None]) -> None:

@@ -33,13 +33,12 @@ def problem(view: DeploymentView, course: Course | None) -> tuple[str, str] | No
             "or newer, or remove the field: GPUs are then asked for of the device plugin"
         )
         return "DependencyMissing", text
-    known = sorted(there.classes)
-    others = f"name one that is there ({', '.join(known[:_NAMED])})" if known else "there is none"
+    known = ", ".join(sorted(there.classes)[:_NAMED])
     text = (
         f"{_FIELD}: there is no DeviceClass {named}; install the driver that brings it (NVIDIA's: "
-        f"{INSTALL}), or {others}"
+        f"{INSTALL})"
     )
-    return "DependencyMissing", text
+    return "DependencyMissing", text + (f", or name one that is there ({known})" if known else "")
 
 
 def countable(view: DeploymentView) -> bool:
