@@ -62,12 +62,12 @@ def test_exactly_the_gpus_of_the_planned_product_are_asked_for() -> None:
     assert json.dumps(H100) in selector["cel"]["expression"]
 
 
-def test_what_a_user_names_is_text_to_cel() -> None:
-    product = "x' || true || '\"'"
-    wish = serving(gpu={"product": product, "memory": "80Gi", "deviceClassName": CLASS})
-    assert "selectors" not in request(wish)
-    text = devices._OF_PRODUCT.format(name="productName", product=json.dumps(product))
-    assert text.endswith(json.dumps(product))
+def test_a_product_that_a_node_tells_is_text_to_cel() -> None:
+    hostile = "x' || true || '\""
+    wish = claiming()
+    (selector,) = request(replace(wish, plan=replace(wish.plan, gpu_product=hostile)))["selectors"]
+    _, _, told = selector["cel"]["expression"].rpartition(" == ")
+    assert json.loads(told) == hostile
 
 
 @pytest.mark.parametrize("gpu", [{"product": "", "memory": "80Gi"}, {"memory": "80Gi"}])
