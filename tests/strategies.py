@@ -7,12 +7,15 @@ from typing import Any
 from hypothesis import strategies as st
 
 from llama_operator.api.v1alpha1 import LlamaDeploymentSpec
+from llama_operator.planner.devices import slim_slice
+from llama_operator.reconcile.devices import Devices
 from llama_operator.render.weights import weights_name
 from tests.support.builders import (
     deployment,
     gpu_node,
     merged,
     ready_weights,
+    resource_slice,
     weights,
     world,
 )
@@ -49,6 +52,8 @@ SPECS: list[Object] = [
     {"gpu": {"count": 2}},
     {"gpu": {"product": "", "count": 4}},
     {"gpu": {"count": 3}},
+    {"gpu": {"deviceClassName": "gpu.nvidia.com"}},
+    {"gpu": {"deviceClassName": "gpu.nvidia.com"}, "engine": {"args": ["--seed=9"]}},
     {"model": "70b"},
     {"model": "llama-3.1-70b-instruct", "gpu": {"count": 8}, "sizing": {"maxModelLen": 8192}},
     {"model": "someone/llama-ft"},
@@ -91,6 +96,16 @@ KINDS = ("lws", "routes", "pools")
 GATEWAY: Object = {
     "listeners": [{"name": "web", "port": 443, "protocol": "HTTPS"}], "addresses": ["192.0.2.1"],
 }  # fmt: skip
+
+# What GPUs may be claimed of: not known, no such API, no class, and devices.
+SLICES = (slim_slice(resource_slice("n1", 8)),)
+DEVICES: list[Devices | None] = [
+    None,
+    Devices(served=False),
+    Devices(),
+    Devices(classes=frozenset({"gpu.nvidia.com"}), slices=SLICES),
+    Devices(classes=frozenset({"gpu.nvidia.com"}), slices=SLICES),
+]
 
 specs = st.sampled_from(SPECS)
 pairs = st.tuples(specs, specs).map(lambda two: merged(two[0], two[1]))
@@ -158,6 +173,7 @@ def aged(draw: st.DrawFn) -> Simulation:
     simulation.env = world(nodes=nodes, kserve=kserve, llm_kserve=llm, **kinds)
     simulation.gateways = draw(st.sampled_from([None, {}, {("infra", "public"): GATEWAY}]))
     simulation.sees_gateways = draw(st.booleans())
+    simulation.devices = draw(st.sampled_from(DEVICES))
     for _ in range(draw(st.integers(0, 8))):
         move = draw(st.sampled_from(["serve", "fetch", "play", "edit", "lose", "bend"]))
         _MOVES[move](simulation, draw)
@@ -199,6 +215,38 @@ _MOVES: dict[str, Any] = {
     "lose": _lose,
     "bend": _bend,
 }
+
+# -- claimed GPUs ---------------------------------------------------------------------------------
+
+CLAIMED: list[Object] = [
+    {"gpu": {"deviceClassName": "gpu.nvidia.com"}},
+    {"gpu": {"deviceClassName": "gpu.nvidia.com", "count": 2}},
+    {"gpu": {"deviceClassName": "gpu.nvidia.com"}, "engine": {"args": ["--seed=1"]}},
+    {"gpu": {"deviceClassName": "gpu.nvidia.com"}, "backend": "kserve"},
+    {"gpu": {"count": 2}},
+]
+
+
+def _claim(simulation: Simulation, draw: st.DrawFn) -> None:
+    raw = simulation.memory.objects[("LlamaDeployment", simulation.name)]
+    meta = {**raw["metadata"], "generation": raw["metadata"]["generation"] + 1}
+    spec = deployment(**draw(st.sampled_from(CLAIMED)))["spec"]
+    simulation.memory.put({**raw, "spec": spec, "metadata": meta})
+
+
+@st.composite
+def claiming(draw: st.DrawFn) -> Simulation:
+    """Servers that claim their GPUs, in one way and another, and do not, at any moment."""
+    raw = deployment(**draw(st.sampled_from(CLAIMED)))
+    simulation = Simulation(Memory([raw]), env=world(nodes=(gpu_node(),), kserve=("v1beta1",)))
+    simulation.devices = DEVICES[-1]
+    simulation.settle()
+    moves = {**_MOVES, "edit": _claim}
+    for _ in range(draw(st.integers(1, 9))):
+        move = draw(st.sampled_from(["serve", "serve", "fetch", "play", "edit", "lose"]))
+        moves[move](simulation, draw)
+    return simulation
+
 
 # -- canaries -----------------------------------------------------------------------------------
 

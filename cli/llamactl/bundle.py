@@ -63,6 +63,7 @@ CHILDREN = (
 OPTIONAL = (
     Resource("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute"),
     Resource("inference.networking.k8s.io", "v1", "inferencepools", "InferencePool"),
+    Resource("resource.k8s.io", "v1", "resourceclaimtemplates", "ResourceClaimTemplate"),
 )
 Files = dict[str, str]
 

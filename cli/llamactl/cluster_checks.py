@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Literal
 
-from llamactl import cluster_gpus, cluster_storage, crd_fields, rights, view
+from llamactl import cluster_devices, cluster_gpus, cluster_storage, crd_fields, rights, view
 from llamactl.check import Check, unknown
 from llamactl.cluster_facts import Facts
 
@@ -83,7 +83,8 @@ def run(facts: Facts, command_version: str, now: datetime | None = None) -> list
         _operator(facts, command_version, now or datetime.now(UTC)),
         _operator_rights(facts),
         _own_rights(facts),
-        *cluster_gpus.checks(facts.nodes),
+        *cluster_gpus.checks(facts.nodes, facts.device_slices or ()),
+        cluster_devices.check(facts),
         *cluster_storage.checks(facts.classes),
         *(_add_on(each, facts.groups) for each in ADD_ONS),
     ]

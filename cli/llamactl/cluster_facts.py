@@ -14,6 +14,8 @@ from llamactl.resources import (
     CLUSTER_ROLES,
     CRDS,
     DEPLOYMENTS,
+    DEVICE_CLASSES,
+    DEVICE_SLICES,
     LEASES,
     NODES,
     ROLES,
@@ -44,6 +46,9 @@ class Facts:
     own_rules: Sequence[Mapping[str, Any]] | None = None
     nodes: Sequence[Object] | None = None
     classes: Sequence[Object] | None = None
+    # Of dynamic resource allocation; empty where the cluster does not have it.
+    device_classes: Sequence[Object] | None = None
+    device_slices: Sequence[Object] | None = None
     unread: Sequence[str] = ()
 
 
@@ -54,10 +59,12 @@ def read(kube: Kube) -> Facts:
     def every(resource: Any, **more: str) -> list[Object] | None:
         return reader.read(lambda: kube.list(resource, everywhere=True, **more))
 
+    groups = discovery.groups(kube)
+    claimable = DEVICE_CLASSES.version in groups.get(DEVICE_CLASSES.group, ())
     return Facts(
         namespace=kube.namespace,
         version=discovery.server_version(kube),
-        groups=discovery.groups(kube),
+        groups=groups,
         crds=_crds(reader),
         operators=every(SERVERS, selector=OURS),
         leases=every(LEASES, fields=f"metadata.name={OPERATOR}"),
@@ -65,6 +72,8 @@ def read(kube: Kube) -> Facts:
         own_rules=_own(reader),
         nodes=every(NODES),
         classes=every(STORAGE_CLASSES),
+        device_classes=every(DEVICE_CLASSES) if claimable else (),
+        device_slices=every(DEVICE_SLICES) if claimable else (),
         unread=tuple(reader.unread),
     )
 

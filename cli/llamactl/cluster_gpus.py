@@ -7,7 +7,7 @@ from typing import Any
 
 from llamactl import view
 from llamactl.check import Check, unknown
-from llamactl.node_gpus import PRODUCTS, RESOURCES, inventory
+from llamactl.node_gpus import PRODUCTS, RESOURCES, inventory, with_devices
 
 Object = Mapping[str, Any]
 
@@ -23,11 +23,15 @@ PRESENT = (
 SHOWN = 4
 
 
-def checks(nodes: Sequence[Object] | None) -> list[Check]:
+def checks(nodes: Sequence[Object] | None, slices: Sequence[Object] = ()) -> list[Check]:
     """The cards that can be planned for, and the device plugin that offers them."""
     if nodes is None:
         return [unknown("GPUs"), unknown("Device plugin")]
-    return [_cards(nodes), _plugin(nodes)]
+    claimable = with_devices(nodes, slices)
+    pairs = zip(nodes, claimable, strict=True)
+    # What a driver offers needs no device plugin.
+    plugged = [node for node, other in pairs if node is other]
+    return [_cards(claimable), _plugin(plugged)]
 
 
 def _cards(nodes: Sequence[Object]) -> Check:

@@ -23,6 +23,7 @@ FIELDS = {
     "backend": ("backend",),
     "gpus": ("gpu", "count"),
     "gpu": ("gpu", "product"),
+    "device_class": ("gpu", "deviceClassName"),
     "engine": ("engine", "type"),
     "device": ("engine", "device"),
     "image": ("engine", "image"),

@@ -8,18 +8,21 @@ the right to read every pod. Pure but for `read`.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from llama_operator.api.errors import LlamaError
 from llama_operator.api.quantity import MIB
 from llama_operator.planner import gpus
+from llama_operator.planner.devices import as_nodes, slim_slice
 from llama_operator.planner.gpus import Gpu
 from llamactl.errors import CliError
 
 PRODUCTS = {"nvidia": "nvidia.com/gpu.product", "amd": "amd.com/gpu.product-name"}
 RESOURCES = {"nvidia": "nvidia.com/gpu", "amd": "amd.com/gpu"}
+# Drivers of dynamic resource allocation.
+DRIVERS = {"nvidia": "gpu.nvidia.com", "amd": "gpu.amd.com"}
 MEMORY, COUNT = "nvidia.com/gpu.memory", "nvidia.com/gpu.count"
 
 Node = Mapping[str, Any]
@@ -49,10 +52,14 @@ class Inventory:
 def read() -> Inventory:
     """The GPUs of the cluster that the running command's flags name. Raises CliError."""
     from llamactl.kube import open_cluster
-    from llamactl.resources import NODES
+    from llamactl.reader import Reader
+    from llamactl.resources import DEVICE_SLICES, NODES
 
     kube = open_cluster()
-    found = inventory(kube.list(NODES, everywhere=True))
+    nodes = kube.list(NODES, everywhere=True)
+    # Who may not read them, or has none, plans by what nodes tell.
+    slices = Reader(kube).read(lambda: kube.list(DEVICE_SLICES, everywhere=True))
+    found = inventory(with_devices(nodes, slices or ()))
     if found.cards:
         return found
     count = len(found.notes)
@@ -63,6 +70,36 @@ def read() -> Inventory:
         fix="GPU feature discovery sets the labels; or name the GPU with --gpu",
         next=kube.settings.kubectl("get", "nodes", "-L", f"{PRODUCTS['nvidia']},{COUNT}"),
     )
+
+
+def with_devices(nodes: Sequence[Node], slices: Iterable[Node]) -> list[Node]:
+    """The nodes, and those that give GPUs by a driver alone as if a device plugin gave them.
+
+    A node that stays as it is stays the same object.
+    """
+    slim = [slim_slice(dict(each)) for each in slices]
+    plain = [dict(node) for node in nodes]
+    found: list[Node] = list(nodes)
+    for vendor, driver in DRIVERS.items():
+        seen = as_nodes(plain, slim, driver)
+        for place, node in enumerate(seen):
+            count = _allocatable(node, driver)
+            if count and not _allocatable(found[place], RESOURCES[vendor]):
+                found[place] = _given(node, vendor, count)
+    return found
+
+
+def _given(node: Node, vendor: str, count: int) -> Node:
+    meta, status = node["metadata"], node["status"]
+    labels = dict(meta["labels"])
+    product = labels.pop(PRODUCTS["nvidia"], "")
+    labels |= {PRODUCTS[vendor]: product} if product else {}
+    held = {**status["allocatable"], RESOURCES[vendor]: str(count)}
+    return {
+        **node,
+        "metadata": {**meta, "labels": labels},
+        "status": {**status, "allocatable": held},
+    }
 
 
 def inventory(nodes: Iterable[Node]) -> Inventory:

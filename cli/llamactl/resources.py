@@ -57,6 +57,8 @@ CRDS = Resource(
     "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition"
 )
 STORAGE_CLASSES = Resource("storage.k8s.io", "v1", "storageclasses", "StorageClass")
+DEVICE_CLASSES = Resource("resource.k8s.io", "v1", "deviceclasses", "DeviceClass")
+DEVICE_SLICES = Resource("resource.k8s.io", "v1", "resourceslices", "ResourceSlice")
 CLUSTER_ROLES = Resource("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole")
 ROLES = Resource("rbac.authorization.k8s.io", "v1", "roles", "Role")
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")

@@ -32,7 +32,8 @@ PASSING_AT_FIRST = {"NotFound", "SecretMissing", "StorageClassMissing"}
 MENDED_SECONDS = 300.0
 MENDED_BY_KUBERNETES = {
     "Unschedulable", "QuotaExceeded", "FailedMount", "FailedAttachVolume", "FailedMapVolume",
-    "FailedCreatePodSandBox", "ProvisioningFailed", "NetworkNotReady", "Evicted", "Preempted",
+    "FailedCreatePodSandBox", "FailedPrepareDynamicResources", "ProvisioningFailed",
+    "NetworkNotReady", "Evicted", "Preempted",
 }  # fmt: skip
 
 

@@ -49,6 +49,9 @@ WATCHED: Final[tuple[Right, ...]] = (
     ("keda.sh", ("scaledobjects",), _OWN),
     ("leaderworkerset.x-k8s.io", ("leaderworkersets",), _OWN),
     ("serving.kserve.io", ("inferenceservices", "llminferenceservices"), _OWN),
+    # GPUs that are claimed of a device class, and which of them are held when a rollout begins.
+    ("resource.k8s.io", ("resourceclaimtemplates",), _OWN),
+    ("resource.k8s.io", ("resourceclaims",), ("list",)),
     # How many replicas an autoscaler may ask for.
     ("", ("resourcequotas",), _READ),
     # Not used by the operator: rights of activators and of pickers are a part of these.
@@ -59,6 +62,8 @@ WATCHED: Final[tuple[Right, ...]] = (
 CLUSTER: Final[tuple[Right, ...]] = (
     ("", ("nodes",), _READ),
     ("storage.k8s.io", ("storageclasses",), _READ),
+    # Which devices there are, and of which classes they may be claimed.
+    ("resource.k8s.io", ("deviceclasses", "resourceslices"), _READ),
     # Whether KEDA, LeaderWorkerSet, KServe and Gateway API are there, and of which versions.
     ("apiextensions.k8s.io", ("customresourcedefinitions",), _READ),
 )

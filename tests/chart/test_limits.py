@@ -12,12 +12,22 @@ from llama_operator.api import crd
 from tests.chart.helm import of, rendered
 
 Object = dict[str, Any]
-LIMITS = ("images", "endpoints", "collectors", "claims", "secrets", "gateways", "hosts")
+LIMITS = (
+    "images",
+    "endpoints",
+    "collectors",
+    "claims",
+    "secrets",
+    "gateways",
+    "hosts",
+    "deviceClasses",
+)
 # Names that are used with the operator's rights, or are told what a Secret holds, or lead in from
 # outside.
 USED = re.compile(
     r"([sS]ecretName|SecretRef\.name|secretKeyRef\.name|[sS]ecrets\[\]\.name|claim\.name|claimName"
-    r"|Endpoint|\.endpoint|\.image|parentRefs\[\]\.name|hostnames\[\]|ingress\.host)$"
+    r"|Endpoint|\.endpoint|\.image|parentRefs\[\]\.name|hostnames\[\]|ingress\.host"
+    r"|deviceClassName)$"
 )
 
 

@@ -79,6 +79,15 @@ def test_what_deploy_prints_can_be_applied(llamactl: Run, cluster: Fake) -> None
     assert cluster.objects[f"{DEPLOYMENTS}/llama-3-1-8b-instruct"]["spec"]["gpu"] == {"count": 1}
 
 
+def test_a_device_class_is_named_in_one_option(llamactl: Run) -> None:
+    given = ("--device-class", "gpu.nvidia.com", "--dry-run=client", "-o", "json")
+    found = json.loads(llamactl("deploy", "8b", "--gpus", 1, *given).stdout)
+    assert found["spec"]["gpu"] == {"count": 1, "deviceClassName": "gpu.nvidia.com"}
+    refused = llamactl("deploy", "8b", "--device-class", "GPU!", "--dry-run=client")
+    assert refused.exit_code == 2
+    assert "spec.gpu.deviceClassName" in refused.stderr
+
+
 def test_what_a_cluster_holds_can_be_applied(llamactl: Run, cluster: Fake, tmp_path: Path) -> None:
     """Server-side apply refuses managedFields; status is not ours to write."""
     bodies: list[dict[str, Any]] = []

@@ -17,6 +17,7 @@ from llamactl.cluster_checks import ADD_ONS, run
 from llamactl.cluster_facts import Facts
 from tests.cli.conftest import Run
 from tests.cli.fake_api import Answer, Fake, status
+from tests.support.builders import resource_slice
 
 Object = dict[str, Any]
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -24,6 +25,7 @@ SERVERS = "/apis/apps/v1/deployments"
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
 NODES = "/api/v1/nodes"
 CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
+DEVICES = "/apis/resource.k8s.io/v1"
 ROLES = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
 LEASES = "/apis/coordination.k8s.io/v1/leases"
 CRD_OBJECTS = crd.all_crds()
@@ -54,7 +56,7 @@ def whole() -> dict[str, Any]:
     return {
         "namespace": "n",
         "version": "v1.36.3",
-        "groups": {group: ["v1"] for group in [*groups, "llamactl.dev"]},
+        "groups": {group: ["v1"] for group in [*groups, "llamactl.dev", "resource.k8s.io"]},
         "crds": {each["metadata"]["name"]: each for each in CRD_OBJECTS},
         "operators": [operator()],
         "leases": [],
@@ -67,6 +69,8 @@ def whole() -> dict[str, Any]:
         "own_rules": [ALL],
         "nodes": [node()],
         "classes": [storage_class("files", "nfs.csi.k8s.io", default=True)],
+        "device_classes": [{"metadata": {"name": "gpu.nvidia.com"}}],
+        "device_slices": [resource_slice("n1", count=8)],
     }
 
 
@@ -239,6 +243,8 @@ def cluster(api: Fake) -> Fake:
     api.put(REVIEWS, {"status": {"resourceRules": [ALL], "incomplete": False}})
     api.put(f"{NODES}/n1", node())
     api.put(f"{CLASSES}/files", facts["classes"][0])
+    api.put(f"{DEVICES}/deviceclasses/gpu.nvidia.com", facts["device_classes"][0])
+    api.put(f"{DEVICES}/resourceslices/n1", facts["device_slices"][0])
     return api
 
 
@@ -301,3 +307,24 @@ def test_a_deployment_of_that_name_can_be_named(llamactl: Run, api: Fake) -> Non
 
 def test_the_cluster_is_not_mended(llamactl: Run) -> None:
     assert llamactl("doctor", "cluster", "--fix").exit_code == 2
+
+
+def test_device_classes_and_what_comes_of_them() -> None:
+    found = checks()["Device classes"]
+    assert (found.state, found.found) == ("ok", "gpu.nvidia.com")
+    assert "gpu.nvidia.com 8" in found.meaning
+    assert checks(groups={"llamactl.dev": ["v1"]})["Device classes"].state == "note"
+    assert checks(device_classes=[], device_slices=[])["Device classes"].found == "none"
+    assert checks(device_classes=None)["Device classes"].state == "unknown"
+    dark = checks(device_slices=[])["Device classes"]
+    assert (dark.state, dark.found) == ("bad", "gpu.nvidia.com; no device")
+
+
+def test_gpus_of_a_driver_alone_can_be_planned_for_and_need_no_device_plugin() -> None:
+    bare = node("n1", "0", **{"nvidia.com/gpu.present": "true"})
+    found = checks(nodes=[bare], device_slices=[resource_slice("n1", count=4)])
+    assert "4 NVIDIA-H100-80GB-HBM3 on n1" in found["GPUs"].found
+    assert found["Device plugin"].state == "note"
+    assert checks(nodes=[bare], device_slices=[])["Device plugin"].state == "bad"
+    other = checks(nodes=[bare], device_slices=[resource_slice("n2", count=4)])
+    assert other["Device plugin"].state == "bad"

@@ -10,6 +10,7 @@ import yaml
 
 from tests.cli.conftest import Run
 from tests.cli.fake_api import Fake, status
+from tests.support.builders import resource_slice
 
 H100, L4 = "NVIDIA-H100-80GB-HBM3", "NVIDIA-L4"
 
@@ -153,3 +154,12 @@ def test_without_a_kubeconfig(llamactl: Run) -> None:
     result = llamactl("plan", "8b", "--from-cluster")
     assert result.exit_code == 1
     assert "no kubeconfig" in result.stderr
+
+
+def test_gpus_of_a_driver_alone_are_found_by_what_it_tells(llamactl: Run, api: Fake) -> None:
+    api.put("/api/v1/nodes/a", {"metadata": {"name": "a"}, "status": {}})
+    told = resource_slice("a", count=4)
+    api.put("/apis/resource.k8s.io/v1/resourceslices/s", told)
+    result = llamactl("plan", "8b", "--from-cluster")
+    assert result.exit_code == 0
+    assert "Found 4 NVIDIA-H100-80GB-HBM3 on a" in result.stderr

@@ -61,6 +61,7 @@ ACCEPTED = {
         gpu={"count": 2, "resourceName": "nvidia.com/gpu"},
         runtimeClassName="host-python",
     ),
+    "device-class": deployment(gpu={"deviceClassName": "gpu.nvidia.com", "resourceName": ""}),
     "mig": deployment(gpu={"resourceName": "nvidia.com/mig-1g.10gb"}),
     "env": deployment(
         engine={

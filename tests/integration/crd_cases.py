@@ -49,6 +49,10 @@ HTTPS = "spec.source.huggingFace.endpoint: a token is only sent over https"
 REF = "spec.weightsRef: names existing weights; remove spec.source, spec.storage, spec.retention"
 NODES = "spec.sizing.nodes: must divide tensorParallel x pipelineParallel"
 COUNT = "spec.gpu.count: must be tensorParallel x pipelineParallel; remove one of the three"
+CLASS = (
+    "spec.gpu.deviceClassName: GPUs are claimed of a device class or counted as spec.gpu.resourceName, "
+    "not both; remove one of the two"
+)
 ARGS = (
     "spec.engine.args: this flag is set by the operator or opens the server; "
     "use the field named in the docs"
@@ -179,6 +183,12 @@ RULES = [
         ADAPTER_HTTPS,
     ),
     Refusal("count", deployment(gpu={"count": 4}, sizing=SIZES), "spec.gpu.count", COUNT),
+    Refusal(
+        "two-ways-to-gpus",
+        deployment(gpu={"deviceClassName": "gpu.nvidia.com", "resourceName": "nvidia.com/gpu"}),
+        "spec.gpu.deviceClassName",
+        CLASS,
+    ),
     Refusal("nodes", deployment(sizing={**SIZES, "nodes": 3}), "spec.sizing.nodes", NODES),
     *(
         Refusal(

@@ -40,6 +40,7 @@ GROUPS = {
     "PriorityClass": "scheduling.k8s.io/v1",
     "RuntimeClass": "node.k8s.io/v1",
     "Gateway": "gateway.networking.k8s.io/v1",
+    "DeviceClass": "resource.k8s.io/v1",
 }
 LISTENER: Object = {"name": "https", "port": 443, "protocol": "HTTPS"}
 LISTENER |= {"tls": {"certificateRefs": [{"name": "certificate"}]}}
@@ -76,6 +77,7 @@ THERE = [
     {**named("ConfigMap", "hub-example-com"), "data": {"ca.crt": "-"}},
     {**named("PriorityClass", "inference"), "value": 1000},
     *({**named("RuntimeClass", name), "handler": name} for name in ("nvidia", "host-python")),
+    {**named("DeviceClass", "gpu.nvidia.com"), "spec": {}},
     named("Namespace", "infra"),
     {
         **named("Gateway", "public", namespace="infra"),

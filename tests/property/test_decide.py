@@ -15,8 +15,9 @@ from tests.support.builders import NOW
 from tests.support.memory import Memory
 from tests.support.simulation import STAMP, Simulation
 
+from llama_operator.api.template import server_template
 from llama_operator.api.v1alpha1 import LlamaDeploymentStatus, LlamaWeightsStatus
-from llama_operator.reconcile import decide, decide_weights, status, status_weights
+from llama_operator.reconcile import decide, decide_weights, sets, status, status_weights
 from llama_operator.reconcile.actions import Apply, CreateKey, Delete
 from llama_operator.reconcile.ownership import owned
 from llama_operator.reconcile.snapshot import DeploymentView, WeightsView
@@ -108,6 +109,23 @@ def test_only_what_is_owned_is_named_in_a_deletion_or_a_blind_write(simulation: 
                 assert not action.known or owned(view.children[key], uid)
             if isinstance(action, CreateKey):
                 assert ("Secret", action.name) not in simulation.memory.objects
+
+
+@worlds
+@given(strategies.claiming())
+def test_what_pods_claim_by_is_there_and_nothing_else_is(simulation: Simulation) -> None:
+    simulation.settle()
+    objects = simulation.memory.objects
+    servers = [obj for (kind, _), obj in objects.items() if kind in sets.KINDS]
+    ours = [server_template(obj) for obj in servers if ("LlamaDeployment", "web") in _owners(obj)]
+    claims = [each for found in ours for each in found["spec"].get("resourceClaims", ())]
+    named = {each["resourceClaimTemplateName"] for each in claims}
+    assert ours
+    assert {name for kind, name in objects if kind == "ResourceClaimTemplate"} == named
+
+
+def _owners(obj: Object) -> list[tuple[str, str]]:
+    return [(ref["kind"], ref["name"]) for ref in obj["metadata"].get("ownerReferences", ())]
 
 
 def decisions(simulation: Simulation) -> list[tuple[DeploymentView | WeightsView, list[Any]]]:

@@ -43,7 +43,7 @@ MODELS: dict[str, Any] = {
     for kind in (
         "Service", "NetworkPolicy", "PodDisruptionBudget", "Deployment", "Job", "Secret",
         "PersistentVolumeClaim", "ServiceAccount", "Role", "RoleBinding", "ControllerRevision",
-        "ConfigMap", "Ingress",
+        "ConfigMap", "Ingress", "ResourceClaimTemplate",
     )
 }  # fmt: skip
 

@@ -90,6 +90,33 @@ def gpu_node(name: str = "n1", gpus: int = 8, **change: Any) -> Object:
     return merged(made, change)
 
 
+def device(name: str, product: str = "NVIDIA H100 80GB HBM3", kind: str = "gpu") -> Object:
+    """A device as NVIDIA's DRA driver tells of it."""
+    return {
+        "name": name,
+        "attributes": {"type": {"string": kind}, "productName": {"string": product}},
+        "capacity": {"memory": {"value": "81559Mi"}},
+    }
+
+
+def resource_slice(
+    node: str = "n1",
+    count: int = 8,
+    product: str = "NVIDIA H100 80GB HBM3",
+    driver: str = "gpu.nvidia.com",
+    generation: int = 1,
+) -> Object:
+    """A ResourceSlice with the devices of one node."""
+    devices = [device(f"gpu-{number}", product) for number in range(count)]
+    pool = {"name": node, "generation": generation, "resourceSliceCount": 1}
+    return {
+        "apiVersion": "resource.k8s.io/v1",
+        "kind": "ResourceSlice",
+        "metadata": {"name": f"{node}-{driver}-{generation}"},
+        "spec": {"driver": driver, "nodeName": node, "pool": pool, "devices": devices},
+    }
+
+
 def storage_class(name: str = "standard", default: bool = True) -> Object:
     """A StorageClass."""
     mark = {"storageclass.kubernetes.io/is-default-class": "true"} if default else {}

@@ -104,6 +104,8 @@ class Memory:
             made["metadata"]["finalizers"] = obj["metadata"].get("finalizers", [])
         else:
             self._check_owner(live, obj)
+            if live["kind"] == "ResourceClaimTemplate" and live["spec"] != obj["spec"]:
+                raise Invalid(422, "Invalid", "spec: field is immutable")
             made |= {key: value for key, value in obj.items() if key != "metadata"}
             made["metadata"] = {**live["metadata"], **obj["metadata"]}
             made["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"]

@@ -36,6 +36,7 @@ from llama_operator.reconcile import (
 )
 from llama_operator.reconcile.actions import Action, Failure
 from llama_operator.reconcile.apply import Applier
+from llama_operator.reconcile.devices import Devices
 from llama_operator.reconcile.holders import Holder
 from llama_operator.reconcile.listeners import Parent
 from llama_operator.reconcile.ownership import index
@@ -99,6 +100,8 @@ class Simulation:
         self.gateways: Mapping[Parent, Object] | None = None
         # Whether those of other namespaces may be seen.
         self.sees_gateways = True
+        # What GPUs may be claimed of; None where that is not known.
+        self.devices: Devices | None = None
         # What a canary does once it runs: it "answers", "starts" or "ends".
         self.canary = "answers"
 
@@ -128,6 +131,7 @@ class Simulation:
             canaries=self._canaries(children),
             key=self._key(spec),
             gateways=self._gateways(spec),
+            devices=self.devices,
         )
         return replace(view, holders=self.holders) if rollout.counts(view) else view
 

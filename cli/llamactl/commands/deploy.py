@@ -31,6 +31,11 @@ from llamactl.command import Command
 )
 @click.option("--replicas", type=click.IntRange(0, 10000), help="Copies of the server. Default 1.")
 @click.option("--gpu", metavar="PRODUCT", help="GPU product, as nvidia.com/gpu.product says it.")
+@click.option(
+    "--device-class",
+    metavar="NAME",
+    help="DeviceClass to claim the GPUs of, instead of the device plugin's resource.",
+)
 @click.option("--device", type=click.Choice(["cuda", "rocm", "cpu"]), help="Default cuda.")
 @click.option("--engine", type=click.Choice(["vllm", "transformers"]), help="Server. Default vllm.")
 @click.option("--backend", type=click.Choice(["native", "kserve"]), help="Default native.")

@@ -29,6 +29,8 @@ ADAPTER: Final = "adapter"
 PULL: Final = "pull"
 # What chooses the server of a request, for an InferencePool.
 PICKER: Final = "picker"
+# What each pod of a server claims its GPUs by.
+DEVICES: Final = "devices"
 
 # Name of the LlamaDeployment or LlamaWeights that an object belongs to.
 DEPLOYMENT: Final = "llamactl.dev/deployment"
@@ -62,6 +64,8 @@ LABELLED: Final = "llamactl.dev/pod-labels"
 KEYS_CHANGED: Final = "llamactl.dev/keys-changed"
 # Annotation of a server's pods: the source of what loads LoRA adapters, which they mount.
 ADAPTERS: Final = "llamactl.dev/adapters"
+# Annotation of a server's pods: the spec of the ResourceClaimTemplate that they name.
+DEVICE_CLAIM: Final = "llamactl.dev/device-claim"
 # Annotation of a Deployment: how its pods are replaced and why, written with the template that it
 # is about, so that a crash between two rollouts forgets nothing.
 ROLLOUT: Final = "llamactl.dev/rollout"

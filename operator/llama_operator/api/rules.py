@@ -115,6 +115,14 @@ DEPLOYMENT: Final[tuple[Rule, ...]] = (
         ".gpu.count",
     ),
     Rule(
+        "spec.gpu",
+        "!has(self.deviceClassName) || self.deviceClassName == '' "
+        "|| !has(self.resourceName) || self.resourceName == ''",
+        "spec.gpu.deviceClassName: GPUs are claimed of a device class or counted as "
+        "spec.gpu.resourceName, not both; remove one of the two",
+        ".deviceClassName",
+    ),
+    Rule(
         "spec.sizing",
         "!(has(self.nodes) && has(self.tensorParallel) && has(self.pipelineParallel)) "
         "|| (self.tensorParallel * self.pipelineParallel) % self.nodes == 0",

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from llama_operator.api.fields import (
     INT32,
+    NAME_PATTERN,
     RESOURCE_PATTERN,
     EnvVar,
     Model,
@@ -55,6 +56,15 @@ class GpuSpec(Model):
         ),
         max_length=253,
         pattern=RESOURCE_PATTERN,
+    )
+    device_class_name: str | None = Field(
+        default=None,
+        description=(
+            "DeviceClass to claim the GPUs of, such as gpu.nvidia.com, instead of an extended resource: "
+            "dynamic resource allocation. Needs Kubernetes 1.34 or newer and a driver of the class."
+        ),
+        max_length=253,
+        pattern=NAME_PATTERN,
     )
 
 

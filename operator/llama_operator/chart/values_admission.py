@@ -74,3 +74,8 @@ class AdmissionPolicy(Part):
         "A star as the first label stands for any below; only a star: no limit; no entry: none may be "
         "named.",
     )
+    device_classes: tuple[_OBJECT, ...] = Field(
+        default=("*",),
+        description="DeviceClasses that spec.gpu.deviceClassName may name, such as gpu.nvidia.com. "
+        f"{_FORM}",
+    )

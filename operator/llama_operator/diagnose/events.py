@@ -35,6 +35,7 @@ REASONS = (
     "FailedAttachVolume",
     "FailedMapVolume",
     "FailedCreatePodSandBox",
+    "FailedPrepareDynamicResources",
     "FailedCreate",
     "ProvisioningFailed",
     "NetworkNotReady",
@@ -46,6 +47,8 @@ REASONS = (
 _GOES_ON = ("Pulling", "Pulled", "Created", "Started", "SuccessfulCreate", "ProvisioningSucceeded")
 # Said every two minutes beside the complaint itself, and names no cause.
 _SUMMARY = re.compile(r"^Unable to attach or mount volumes")
+# Made up anew for each pod.
+_CLAIM_NAME = re.compile(r"ResourceClaim [^ :]+")
 _MADE_UP_NAME = re.compile(r'pods "[^"]*"')
 
 
@@ -102,7 +105,7 @@ def cause(events: Iterable[Event]) -> Cause | None:
     reason, text = str(newest["reason"]), _text(newest)
     if reason == "FailedCreate":
         return refused(text)
-    said = clip(still(text), LIMIT)
+    said = clip(still(_CLAIM_NAME.sub("ResourceClaim", text)), LIMIT)
     if reason == "FailedMount" and (missing := _ABSENT.search(said)):
         return Cause("SecretMissing", _MISSING[missing[1]].format(missing[2]), evidence=said)
     return Cause(reason, f"Kubernetes says: {said}", evidence=said)

@@ -27,6 +27,12 @@ TAIL_LINES = 400
 LOG_BYTES = 131072
 _LIMIT = 400
 _EVIDENCE_LIMIT = 300
+# The scheduler's words for a node without enough free devices of those that a pod claims.
+_NO_DEVICES = "cannot allocate all claims"
+_CLAIMS = (
+    " (no node has as many free devices of spec.gpu.deviceClassName, with the planned product, as one "
+    "pod claims: kubectl get resourceslices, kubectl get resourceclaims -A)"
+)
 _NO_LOGS: Logs = MappingProxyType({})
 SERVER_IMAGE = "spec.engine.image, and spec.engine.imagePullSecrets for a private registry"
 JOB_IMAGE = "the operator's option --weights-image"
@@ -122,7 +128,8 @@ def _unschedulable(status: dict[str, Any]) -> Cause | None:
     for condition in status.get("conditions", ()):
         if condition.get("type") == "PodScheduled" and condition.get("reason") == "Unschedulable":
             text = condition.get("message", "no node fits")
-            return _held("Unschedulable", f"No node can take the pod: {clip(text, _LIMIT)}")
+            said = f"No node can take the pod: {clip(text, _LIMIT)}"
+            return _held("Unschedulable", said + (_CLAIMS if _NO_DEVICES in text else ""))
     return None
 
 

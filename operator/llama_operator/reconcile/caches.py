@@ -20,6 +20,7 @@ from llama_operator.reconcile import (
     sets,
     specs,
 )
+from llama_operator.reconcile.device_caches import DeviceCaches
 from llama_operator.reconcile.installed import Definition
 from llama_operator.reconcile.listeners import Parent
 from llama_operator.reconcile.ownership import leaves
@@ -92,7 +93,9 @@ class Caches:
         self.kserve = Definition(api, resources.INFERENCES, hooks)
         self.llm_kserve = Definition(api, resources.LLM_INFERENCES, hooks)
         self._kinds = (self.keda, self.lws, self.kserve, self.llm_kserve, self.routes, self.pools)
+        self.devices = DeviceCaches(api, hooks)
         optional = {each.resource: each.installed for each in self._kinds}
+        optional[resources.CLAIM_TEMPLATES] = self.devices.served
         self.children |= {
             resource.kind: Informer(
                 api, resource, installed=optional.get(resource), **_kept(resource), **ours
@@ -119,7 +122,8 @@ class Caches:
         """Every informer."""
         named = [self.deployments, self.weights, self.pods, self.nodes, self.classes]
         definitions = [each.informer for each in self._kinds]
-        return [*named, self.quotas, self.gateways, *definitions, *self.children.values()]
+        others = [self.quotas, self.gateways, *self.devices.all]
+        return [*named, *others, *definitions, *self.children.values()]
 
     def serving(self) -> Iterator[Object]:
         """Deployments that are not on their way out."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from llama_operator.api import labels
@@ -12,6 +13,7 @@ from llama_operator.api.template import is_group, size_of
 from llama_operator.diagnose.template import stamp
 from llama_operator.reconcile.holders import NOTHING, Amounts, Holder, amounts, requests
 from llama_operator.reconcile.placement import eligible
+from llama_operator.render.devices import class_of, count_of
 
 Object = dict[str, Any]
 
@@ -44,7 +46,7 @@ def room(
         lasting = _lasting(holders, owner, stamp(template), replicas)
     takers = _beside(eligible(nodes, template["spec"]), template, lasting, owner[0])
     held = _held(lasting)
-    need = requests(template["spec"])
+    need = {**requests(template["spec"]), **_claimed(template)}
     left = [_left(node, held[node["metadata"]["name"]]) for node in takers]
     return Room(
         # The pods of a group ask for the same each.
@@ -53,6 +55,11 @@ def room(
         gpus=sum(int(_given(node).get(resource, NOTHING)) for node in takers),
         nodes=len(takers),
     )
+
+
+def _claimed(template: Object) -> Amounts:
+    named = class_of(template)
+    return {named: Decimal(count_of(template))} if named else {}
 
 
 def _lasting(

@@ -16,6 +16,7 @@ from llama_operator.planner.plan import Plan
 from llama_operator.reconcile import (
     adapters,
     canary,
+    claims,
     groups,
     kserve,
     planning,
@@ -81,14 +82,15 @@ def decide(view: DeploymentView) -> Decision:
     judgement = kept.judgement if kept else _judge(view)
     condition = weights_condition(view)
     if not judgement.wanted:
-        return Decision(judgement, condition if view.weights else _NOT_WANTED)
+        held = claims.problem(view, None)
+        return Decision(judgement, condition if view.weights else _NOT_WANTED, blocked=held)
     if judgement.plan is not None and condition.status == "True":
         condition = reach.too_many(view, judgement.plan) or condition
     blocked = _blocked(view)
     ready = judgement.plan is not None and condition.status == "True"
     course, desired = _desired(view, judgement, kept, name) if ready else (None, [])
     lora = adapters.decide(view, judgement.plan, course.newest if course else None)
-    missing = (groups.problem(view, course) or kserve.problem(view, course)) if course else None
+    missing = _missing(view, course) if course else None
     if missing is not None:
         # What serves already goes on; what is missing is watched, so its coming is seen.
         desired, blocked = [], blocked or missing
@@ -120,6 +122,12 @@ def decide(view: DeploymentView) -> Decision:
     )
 
 
+def _missing(view: DeploymentView, course: Course) -> tuple[str, str] | None:
+    """What keeps the servers of this template from being made at all."""
+    checks = (groups.problem, kserve.problem, claims.problem)
+    return next(filter(None, (check(view, course) for check in checks)), None)
+
+
 def _spare(
     view: DeploymentView, desired: list[Object], revision: str, course: Course | None
 ) -> list[Action]:
@@ -130,6 +138,7 @@ def _spare(
     kept = rollout.needed(view, revision, course) if course else {revision}
     gone = [*prune(desired, view.children, kinds), *scaling.spare(view, desired)]
     gone += [*routing.spare(view, desired), *canary.spare(view, desired)]
+    gone += claims.spare(view, desired)
     gone += rollout.leaves(view, course) if course else []
     # A NetworkPolicy of an activator, or of a picker, is of both.
     return [*dict.fromkeys(gone), *revisions.spare(view, kept)]
@@ -163,9 +172,7 @@ def _judge(view: DeploymentView) -> planning.Judgement:
     refused = _reserved(view)
     if refused is not None:
         return planning.Judgement(refused, wanted=False)
-    return planning.judge(
-        view.spec, view.world.catalog, view.world.nodes, view.weights, _running(view)
-    )
+    return planning.judge(view.spec, view.world.catalog, view.nodes, view.weights, _running(view))
 
 
 def _running(view: DeploymentView) -> planning.Running:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from llama_operator.api.template import OF_KSERVE
-from llama_operator.api.v1alpha1 import LlamaWeightsSpec
+from llama_operator.api.v1alpha1 import LlamaDeploymentSpec, LlamaWeightsSpec
 from llama_operator.catalog.catalog import Catalog
 from llama_operator.diagnose.template import of_template
 from llama_operator.reconcile import (
     adapters,
     canary,
-    holders,
+    holdings,
     reach,
     resources,
     revisions,
@@ -24,7 +23,7 @@ from llama_operator.reconcile import (
 from llama_operator.reconcile.adapter_logs import AdapterLogs
 from llama_operator.reconcile.caches import Caches
 from llama_operator.reconcile.complaints import Complaints
-from llama_operator.reconcile.holders import Holder
+from llama_operator.reconcile.devices import Devices
 from llama_operator.reconcile.keys import Keys, secret_of
 from llama_operator.reconcile.ownership import index
 from llama_operator.reconcile.podlogs import PodLogs
@@ -42,10 +41,8 @@ from llama_operator.render.inputs import Settings
 from llama_operator.render.weights import weights_name
 from llama_operator.runtime.api import Api
 from llama_operator.runtime.clock import Clock
-from llama_operator.runtime.errors import Forbidden, NotFound
+from llama_operator.runtime.errors import NotFound
 from llama_operator.runtime.resource import Resource
-
-log = logging.getLogger(__name__)
 
 
 class Gatherer:
@@ -125,10 +122,21 @@ class Gatherer:
             sizing=self._sizing(raw),
             key=await self.keys.of(raw, spec),
             claim=await self._claim_of_copy(namespace, weights),
+            devices=await self._devices(spec, children),
             gateways=self._caches.gateways_of(spec, namespace),
         )
         view = await self._with_adapters(view, current, tried)
-        return replace(view, holders=await self._holders()) if rollout.counts(view) else view
+        if not rollout.counts(view):
+            return view
+        return replace(view, holders=await holdings.of(self._api, claimed=view.devices is not None))
+
+    async def _devices(
+        self, spec: LlamaDeploymentSpec, children: Mapping[tuple[str, str], Object]
+    ) -> Devices | None:
+        """What devices may be claimed, where this deployment does so, or did."""
+        claims = any(kind == resources.CLAIM_TEMPLATES.kind for kind, _ in children)
+        wanted = bool(spec.gpu.device_class_name) or claims
+        return await self._caches.devices.known() if wanted else None
 
     def _by_kserve(
         self, children: Mapping[tuple[str, str], Object], name: str
@@ -156,19 +164,6 @@ class Gatherer:
         wanted = adapters.places(view)
         told = await self._adapters.follow(owner.uid, servers, wanted, believed)
         return replace(view, followed=servers, loaded=told.loaded, adapters_again=told.again)
-
-    async def _holders(self) -> tuple[Holder, ...] | None:
-        """All pods that hold something of a node; None where those of others may not be listed."""
-        try:
-            found = await self._api.list(
-                resources.PODS,
-                field_selector=holders.ON_NODES,
-                shape=lambda pod: {"holder": holders.holder(pod)},
-            )
-        except Forbidden as refusal:
-            log.info("free GPUs cannot be counted: %s", refusal.message)
-            return None
-        return tuple(each["holder"] for each in found)
 
     async def _claim_of_copy(self, namespace: str, weights: Object | None) -> Object | None:
         name = reach.claim_name(weights) if weights else ""

@@ -6,8 +6,10 @@ memory for ever, and a change of each of them CPU, for a question that is asked 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 from llama_operator.api import labels
@@ -19,8 +21,11 @@ Object = dict[str, Any]
 Amounts = dict[str, Decimal]
 # What has ended holds nothing, and what has no node yet holds none of it.
 ON_NODES = "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed"
+# (namespace, name) of a pod -> devices by their driver.
+Held = Mapping[tuple[str, str], Amounts]
 
 NOTHING = Decimal(0)
+_NO_DEVICES: Held = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -39,13 +44,16 @@ class Holder:
     leaving: bool = False
 
 
-def holder(pod: Object) -> Holder:
-    """What a pod holds."""
+def holder(pod: Object, devices: Held = _NO_DEVICES) -> Holder:
+    """What a pod holds, with the devices that were claimed for it."""
     meta, own = pod["metadata"], pod["metadata"].get("labels", {})
     serves = own.get(labels.COMPONENT) in (labels.SERVER, labels.WORKER)
     return Holder(
         node=pod["spec"].get("nodeName", ""),
-        amounts=requests(pod["spec"]),
+        amounts={
+            **requests(pod["spec"]),
+            **devices.get((meta.get("namespace", ""), meta["name"]), {}),
+        },
         namespace=meta.get("namespace", ""),
         server=own.get(labels.DEPLOYMENT, "") if serves else "",
         stamp=stamp(pod) if serves else "",

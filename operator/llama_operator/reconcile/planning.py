@@ -187,14 +187,19 @@ def cards(spec: LlamaDeploymentSpec, nodes: list[Object]) -> list[Cards]:
     if spec.gpu.product or memory:
         return [_named(spec.gpu.product or "", memory, labelled)]
     if not labelled:
-        raise PlanRefused(
-            "GPUUnknown",
-            "no node that matches spec.scheduling.nodeSelector tells its GPU by the label "
-            + _PRODUCT,
-            field="spec.gpu.product",
-            fix="Set it, or spec.gpu.memory, or install GPU feature discovery",
-        )
+        raise _untold(spec.gpu.device_class_name or "")
     return [_from_labels(product, group) for product, group in sorted(labelled.items())]
+
+
+def _untold(device_class: str) -> PlanRefused:
+    said, fix = (
+        "no node that matches spec.scheduling.nodeSelector tells its GPU by the label " + _PRODUCT,
+        "Set it, or spec.gpu.memory, or install GPU feature discovery",
+    )
+    if device_class:
+        said += f", and no ResourceSlice of a driver {device_class} tells a productName there"
+        fix = "Set it, or spec.gpu.memory: which devices a class of another name has is not read"
+    return PlanRefused("GPUUnknown", said, field="spec.gpu.product", fix=fix)
 
 
 def _labelled(spec: LlamaDeploymentSpec, nodes: list[Object]) -> dict[str, list[Mapping[str, str]]]:

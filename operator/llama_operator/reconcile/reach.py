@@ -108,7 +108,7 @@ def gpu_counts(view: DeploymentView, plan: Plan) -> list[int]:
     """GPUs of each node with the planned product whose label tells them."""
     return [
         int(labels[_COUNT])
-        for labels in (node["metadata"].get("labels", {}) for node in view.world.nodes)
+        for labels in (node["metadata"].get("labels", {}) for node in view.nodes)
         if labels.get("nvidia.com/gpu.product") == plan.gpu_product
         and labels.get(_COUNT, "").isdigit()
     ]

@@ -36,6 +36,14 @@ INGRESSES = Resource("networking.k8s.io", "v1", "ingresses", "Ingress")
 GATEWAYS = Resource("gateway.networking.k8s.io", "v1", "gateways", "Gateway")
 ROUTES = Resource("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute")
 POOLS = Resource("inference.networking.k8s.io", "v1", "inferencepools", "InferencePool")
+CLAIM_TEMPLATES = Resource(
+    "resource.k8s.io", "v1", "resourceclaimtemplates", "ResourceClaimTemplate"
+)
+DEVICE_CLAIMS = Resource("resource.k8s.io", "v1", "resourceclaims", "ResourceClaim")
+DEVICE_CLASSES = Resource("resource.k8s.io", "v1", "deviceclasses", "DeviceClass", namespaced=False)
+DEVICE_SLICES = Resource(
+    "resource.k8s.io", "v1", "resourceslices", "ResourceSlice", namespaced=False
+)
 QUOTAS = Resource("", "v1", "resourcequotas", "ResourceQuota")
 CRDS = Resource(
     "apiextensions.k8s.io",
@@ -63,6 +71,7 @@ BY_KIND = {
         *SCALING_CHILDREN,
         *OPTIONAL_SERVERS,
         *ROUTE_CHILDREN,
+        CLAIM_TEMPLATES,
         DEPLOYMENTS,
         WEIGHTS,
         SECRETS,

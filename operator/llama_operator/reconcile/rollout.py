@@ -12,6 +12,7 @@ from llama_operator.api.template import SERVER, kind_of, server_template
 from llama_operator.diagnose.template import stamp
 from llama_operator.reconcile import (
     canary,
+    claims,
     pulls,
     record,
     revisions,
@@ -209,9 +210,9 @@ def _stamp(server: Object) -> str:
 def _situation(view: DeploymentView, template: Object, gpus: int) -> Situation:
     rollout, owner = view.spec.rollout, view.owner
     found = None
-    if view.holders is not None:
+    if view.holders is not None and claims.countable(view):
         place, resource = (owner.namespace, owner.name), gpu_resource(view.spec)
-        found = room(template, view.world.nodes, view.holders, place, resource, view.spec.replicas)
+        found = room(template, view.nodes, view.holders, place, resource, view.spec.replicas)
     return Situation(
         strategy=rollout.strategy,
         replicas=view.spec.replicas,

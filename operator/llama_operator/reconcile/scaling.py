@@ -21,7 +21,7 @@ from llama_operator.reconcile.ownership import delete
 from llama_operator.reconcile.packed import unpacked
 from llama_operator.reconcile.snapshot import DeploymentView, Object
 from llama_operator.render.inputs import Scaling
-from llama_operator.render.resources import gpu_resource
+from llama_operator.render.resources import gpu_resource, quota_of
 from llama_operator.render.scalers import HPA_METRICS, KEDA_API
 
 INSTALL = (
@@ -149,7 +149,7 @@ def _room(view: DeploymentView, plan: Plan, wanted: AutoscalingSpec) -> tuple[in
         return most, ""
     asked = f"spec.autoscaling.maxReplicas: {most} replicas of {plan.gpus} {resource} need "
     asked += str(most * plan.gpus)
-    for fitting, why, fix in _walls(view, plan, resource):
+    for fitting, why, fix in _walls(view, plan):
         if fitting < most:
             most = max(1, fitting)
             said = f"{asked}; {why}, so at most {most} are asked for: {fix} or lower maxReplicas"
@@ -164,20 +164,21 @@ def _room(view: DeploymentView, plan: Plan, wanted: AutoscalingSpec) -> tuple[in
     return most, ""
 
 
-def _walls(view: DeploymentView, plan: Plan, resource: str) -> Iterator[tuple[int, str, str]]:
+def _walls(view: DeploymentView, plan: Plan) -> Iterator[tuple[int, str, str]]:
     """What more replicas cannot get past: how many fit, why, and what to change."""
-    for name, hard in _quotas(view, resource):
+    for name, hard in _quotas(view):
         yield hard // plan.gpus, f"ResourceQuota {name} allows {hard}", "raise the quota"
     fitting, why = reach.wall(view, plan)
     if fitting:
         yield fitting, why, "use a ReadWriteMany claim"
 
 
-def _quotas(view: DeploymentView, resource: str) -> Iterator[tuple[str, int]]:
+def _quotas(view: DeploymentView) -> Iterator[tuple[str, int]]:
+    name = quota_of(view.spec)
     for quota in view.world.quotas:
         spec, meta = quota.get("spec", {}), quota["metadata"]
         scoped = spec.get("scopes") or spec.get("scopeSelector")
-        hard = spec.get("hard", {}).get(f"requests.{resource}")
+        hard = spec.get("hard", {}).get(name)
         if meta.get("namespace") == view.owner.namespace and hard is not None and not scoped:
             try:
                 yield meta["name"], int(parse(hard))

@@ -14,7 +14,9 @@ from llama_operator.api.v1alpha1 import LlamaDeploymentSpec, LlamaWeightsSpec
 from llama_operator.catalog.catalog import Catalog
 from llama_operator.diagnose.events import Events
 from llama_operator.diagnose.startup import Told
+from llama_operator.planner.devices import as_nodes
 from llama_operator.reconcile import sets
+from llama_operator.reconcile.devices import Devices
 from llama_operator.reconcile.holders import Holder
 from llama_operator.reconcile.listeners import Parent
 from llama_operator.reconcile.sizing import Verdict
@@ -144,6 +146,8 @@ class DeploymentView:
     key: SecretView | None = None
     # The claim of the copy, where the user has named one.
     claim: Object | None = None
+    # What GPUs may be claimed of; None where nobody asks, or it is not known yet.
+    devices: Devices | None = None
     # The Gateways of the spec, None for one that is not there; without those that we may not see.
     # None where that is not known yet.
     gateways: Mapping[Parent, Object | None] | None = None
@@ -159,6 +163,14 @@ class DeploymentView:
     def owner(self) -> Owner:
         """The owner of the children."""
         return owner_of(self.raw)
+
+    @property
+    def nodes(self) -> tuple[Object, ...]:
+        """The cluster's nodes, with the GPUs that this deployment asks for, however it does."""
+        named = self.spec.gpu.device_class_name
+        if not named or self.devices is None:
+            return self.world.nodes
+        return as_nodes(self.world.nodes, self.devices.slices, named)
 
     @property
     def server(self) -> Object | None:

@@ -49,6 +49,13 @@ def watch(manager: Manager, caches: Caches, servers: Controller, weights: Contro
     for kind in resources.OPTIONAL_SERVERS:
         manager.watch(caches.children[kind.kind], servers, deployment_of)
     manager.watch(caches.children[resources.SERVERS.kind], servers, of_kserve)
+    manager.watch(caches.children[resources.CLAIM_TEMPLATES.kind], servers, deployment_of)
+    manager.watch(
+        caches.devices.classes, servers, lambda _: claiming(caches), predicate=came_or_went
+    )
+    manager.watch(
+        caches.devices.slices, servers, lambda _: unplanned(caches), predicate=changed_devices
+    )
     for kind in resources.ROUTE_CHILDREN:
         manager.watch(caches.children[kind.kind], servers, deployment_of)
     for definition in (caches.routes, caches.pools):
@@ -152,6 +159,23 @@ def _decisive(raw: Object, *others: str) -> tuple[Object, Object]:
 def unplanned(caches: Caches) -> list[Key]:
     """Deployments without a plan: a new node may make one possible."""
     return _where(caches.deployments, lambda raw: not raw.get("status", {}).get("plan"))
+
+
+def claiming(caches: Caches) -> list[Key]:
+    """Deployments that claim their GPUs of a device class: one has come or gone."""
+    return _where(
+        caches.deployments, lambda raw: bool(raw["spec"].get("gpu", {}).get("deviceClassName"))
+    )
+
+
+def came_or_went(_event: str, old: Object | None, new: Object | None) -> bool:
+    """False for a change of what is there: only that it is there counts."""
+    return old is None or new is None
+
+
+def changed_devices(_event: str, old: Object | None, new: Object | None) -> bool:
+    """False for a slice that is published again with the same devices."""
+    return old is None or new is None or old["devices"] != new["devices"]
 
 
 def autoscaled(caches: Caches) -> list[Key]:

@@ -14,6 +14,7 @@ from llama_operator.api.quantity import format_bytes
 from llama_operator.render import (
     adapting,
     compile_cache,
+    devices,
     env,
     flags,
     guarding,
@@ -46,7 +47,7 @@ def template(serving: Serving) -> Object:
         labels.VOLUME: volume_label(serving.weights.claim),
     }
     meta: Object = {"labels": {**user.labels, **own, **unscraped(serving.spec)}}
-    carried = {**guarding.carried(serving), **adapting.carried(serving)}
+    carried = {**guarding.carried(serving), **adapting.carried(serving), **devices.carried(serving)}
     meta["annotations"] = {**user.annotations, **carried, **compile_cache.carried(serving)}
     return {"metadata": meta, "spec": _pod_spec(serving)}
 
@@ -65,7 +66,8 @@ def _pod_spec(serving: Serving) -> Object:
     }
     keepers = compile_cache.keepers(serving, container_security())
     pod |= {"initContainers": keepers} if keepers else {}
-    return {**pod, **_placement(serving), **_pull_secrets(spec.engine.image_pull_secrets)}
+    pod |= {**devices.in_pod(serving), **_placement(serving)}
+    return {**pod, **_pull_secrets(spec.engine.image_pull_secrets)}
 
 
 def pod_security(user_id: int) -> Object:

@@ -17,6 +17,7 @@ from llama_operator.render import (
     claim,
     compile_cache,
     deployment,
+    devices,
     group,
     jobs,
     kserve,
@@ -51,6 +52,7 @@ def serving_objects(
     grouped = is_group(template)
     objects = [*network.objects(serving, grouped=grouped or serving.grouped)]
     make = _MAKERS[kind_of(template)]
+    objects += devices.templates(serving.owner, [template, *_tried(serving)])
     objects += [*_caches(serving, template), make(serving, template, how)]
     objects += canary.objects(serving)
     if serving.to_zero:
@@ -62,9 +64,15 @@ def serving_objects(
 
 def _caches(serving: Serving, template: Object) -> list[Object]:
     """The claim of the compile cache, where the servers or only the canary among them mount it."""
-    tried = serving.canary.template if serving.canary else {}
     claims = compile_cache.claims(serving, template)
-    return claims or (compile_cache.claims(serving, tried) if tried else [])
+    return claims or [
+        each for tried in _tried(serving) for each in compile_cache.claims(serving, tried)
+    ]
+
+
+def _tried(serving: Serving) -> list[Object]:
+    """The template of a canary, where one is to run."""
+    return [serving.canary.template] if serving.canary and serving.canary.template else []
 
 
 def preflight_objects(fetching: Fetching) -> list[Object]:

@@ -165,6 +165,11 @@ class Cluster:
         return self._node.network().interface
 
     @property
+    def inside(self) -> tuple[str, ...]:
+        """Prefix of a command that runs on the node, beside the kubelet."""
+        return self._node.isolation.inside
+
+    @property
     def audit_log(self) -> Path | None:
         """Where the API server writes its audit log, if it does."""
         return self._options.audit_log

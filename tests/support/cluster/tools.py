@@ -98,7 +98,9 @@ REGISTRY = Tool("registry", f"{DISTRIBUTION}/cmd/registry", DISTRIBUTION, REGIST
 POLICY_TESTER = Tool(
     "policy-tester", f"{POLICY_CONTROLLER}/cmd/tester", POLICY_CONTROLLER, POLICY_MODULE
 )
-SELDOM = (PICKER, *SIGNING, REGISTRY, POLICY_TESTER)
+# Publishes devices to claim; of this repository, one slow test asks for it.
+DRA_DRIVER = Tool("dra-driver", "./dradriver", ours=True)
+SELDOM = (PICKER, DRA_DRIVER, *SIGNING, REGISTRY, POLICY_TESTER)
 
 
 @dataclass(frozen=True)

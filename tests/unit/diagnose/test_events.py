@@ -40,6 +40,14 @@ def test_a_complaint_is_a_cause_in_kubernetes_words(reason: str) -> None:
     assert (found.reason, found.message) == (reason, f"Kubernetes says: {MOUNT}")
 
 
+def test_names_of_claims_that_are_made_up_are_left_out() -> None:
+    text = "Failed to prepare dynamic resources: NodePrepareResources failed for ResourceClaim web-6-gpus-x7k: no CDI"
+    found = cause([event("FailedPrepareDynamicResources", 1, text)])
+    assert found is not None
+    assert "web-6" not in found.message
+    assert "ResourceClaim: no CDI" in found.message
+
+
 @pytest.mark.parametrize(
     "reason", ["Unhealthy", "BackOff", "FailedScheduling", "Failed", "Killing"]
 )

@@ -41,6 +41,17 @@ def test_a_pod_that_no_node_can_take() -> None:
     assert text in found.message
 
 
+def test_a_pod_that_no_node_has_free_devices_for() -> None:
+    text = "0/1 nodes are available: 1 cannot allocate all claims. still not schedulable"
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
+    found = pods.cause(pod(conditions=[{**condition, "message": text}]))
+    assert found is not None
+    assert found.reason == "Unschedulable"
+    assert text in found.message
+    assert "spec.gpu.deviceClassName" in found.message
+    assert "kubectl get resourceslices" in found.message
+
+
 def test_an_image_that_cannot_be_pulled_names_image_and_field() -> None:
     found = pods.cause(pod(waiting("ImagePullBackOff", "back-off 5m0s", image="no/such:1")))
     assert found is not None

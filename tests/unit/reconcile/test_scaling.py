@@ -129,6 +129,19 @@ def test_a_quota_is_a_wall_and_is_said() -> None:
     assert chosen(look({"quotas": (quota("0"),)})).scaling.max_replicas == 1
 
 
+def test_a_quota_of_a_device_class_is_one_for_who_claims_of_it() -> None:
+    hard = {
+        "gpu.nvidia.com.deviceclass.resource.k8s.io/devices": "3",
+        "requests.nvidia.com/gpu": "1",
+    }
+    limit = {**quota("1"), "spec": {"hard": hard}}
+    view = look({"quotas": (limit,)}, maxReplicas=8)
+    spec = view.spec.model_copy(
+        update={"gpu": view.spec.gpu.model_copy(update={"device_class_name": "gpu.nvidia.com"})}
+    )
+    assert chosen(replace(view, spec=spec)).scaling.max_replicas == 3
+
+
 def test_nodes_that_are_too_few_are_only_said() -> None:
     few = node(**{"nvidia.com/gpu.count": "2"})
     view = look({"nodes": (few,)}, maxReplicas=8)

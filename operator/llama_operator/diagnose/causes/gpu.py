@@ -8,9 +8,9 @@ from llama_operator.diagnose.known import KnownCause, Rank, Signature
 INVISIBLE = KnownCause(
     "GPUNotVisible",
     "The container sees no GPU.",
-    "The node needs driver, container toolkit and device plugin, and the pod the right "
-    "spec.gpu.resourceName, and spec.runtimeClassName where nvidia is not the default runtime; for a "
-    "server without GPUs set spec.engine.device to cpu.",
+    "The node needs driver, container toolkit and device plugin or DRA driver, and the pod the right "
+    "spec.gpu.resourceName or spec.gpu.deviceClassName, and spec.runtimeClassName where nvidia is not the "
+    "default runtime; for a server without GPUs set spec.engine.device to cpu.",
     (
         # source: platforms, config/device.py, torch, CUDA, NVML, HIP
         Signature(
