@@ -49,6 +49,8 @@ WATCHED: Final[tuple[Right, ...]] = (
     ("keda.sh", ("scaledobjects",), _OWN),
     ("leaderworkerset.x-k8s.io", ("leaderworkersets",), _OWN),
     ("serving.kserve.io", ("inferenceservices", "llminferenceservices"), _OWN),
+    # What a queue says of a server that it holds back.
+    ("kueue.x-k8s.io", ("workloads",), ("list",)),
     # How many replicas an autoscaler may ask for.
     ("", ("resourcequotas",), _READ),
     # Not used by the operator: rights of activators and of pickers are a part of these.
@@ -59,7 +61,7 @@ WATCHED: Final[tuple[Right, ...]] = (
 CLUSTER: Final[tuple[Right, ...]] = (
     ("", ("nodes",), _READ),
     ("storage.k8s.io", ("storageclasses",), _READ),
-    # Whether KEDA, LeaderWorkerSet, KServe and Gateway API are there, and of which versions.
+    # Whether KEDA, LeaderWorkerSet, KServe, Kueue and Gateway API are there, and of which versions.
     ("apiextensions.k8s.io", ("customresourcedefinitions",), _READ),
 )
 OWN_NAMESPACE: Final[tuple[Right, ...]] = (

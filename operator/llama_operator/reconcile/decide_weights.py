@@ -8,8 +8,10 @@ anywhere repeats a step at worst; both steps are safe to repeat.
 from __future__ import annotations
 
 from llama_operator.api.conditions import Condition
+from llama_operator.diagnose import queues
 from llama_operator.diagnose.pods import Cause
 from llama_operator.reconcile import outcome, reverify, source, usage
+from llama_operator.reconcile import queues as kueue
 from llama_operator.reconcile.actions import ClearProgress
 from llama_operator.reconcile.findings import WeightsDecision, stamp
 from llama_operator.reconcile.outcome import RETRY_SECONDS, SECRET_POLL_SECONDS, WAIT_FOR_URL
@@ -41,8 +43,9 @@ def decide(view: WeightsView) -> WeightsDecision:
         _unusable(view, unusable, decision)
         return decision
     _prune_jobs(view, fetching, decision)
-    if view.events:
-        decision.again(FOLLOW_SECONDS)
+    for again in (FOLLOW_SECONDS if view.events else None, kueue.again(view.queued)):
+        if again is not None:
+            decision.again(again)
     _advance(view, fetching, decision)
     return decision
 
@@ -159,8 +162,14 @@ def _asking(
         decision.conditions |= {entry.type: entry for entry in before}
     else:
         said = f"Asking for {fetching.origin.said}"
-        decision.say("Accessible", "Unknown", "Checking", why.message if why else said)
+        reason = _held(why) or "Checking"
+        decision.say("Accessible", "Unknown", reason, why.message if why else said)
         _lacking(why, decision)
+
+
+def _held(why: Cause | None) -> str:
+    """The reason of a Job that a queue holds back; "" of any other."""
+    return why.reason if why is not None and why.reason == queues.REASON else ""
 
 
 def _lacking(why: Cause | None, decision: WeightsDecision) -> None:
@@ -180,7 +189,10 @@ def _fetch(view: WeightsView, fetching: Fetching, decision: WeightsDecision) -> 
     if result is None:
         why = outcome.why_it_waits(view, job)
         if why:
-            decision.say("Downloaded", "False", "Downloading", why.message)
+            decision.say("Downloaded", "False", _held(why) or "Downloading", why.message)
+        if _held(why) and view.status.get("progress"):
+            # Of before it was suspended: what stands there no longer moves.
+            decision.actions.append(ClearProgress(view.owner.namespace, view.owner.name))
         _lacking(why, decision)
         return
     if result.failure:

@@ -28,6 +28,7 @@ from llama_operator.reconcile.complaints import Complaints
 from llama_operator.reconcile.holders import Holder
 from llama_operator.reconcile.ownership import index
 from llama_operator.reconcile.podlogs import PodLogs
+from llama_operator.reconcile.queues import Queues
 from llama_operator.reconcile.recent import keep
 from llama_operator.reconcile.sizing import Verdict, told
 from llama_operator.reconcile.snapshot import (
@@ -81,6 +82,7 @@ class Gatherer:
         # Keys that were just made, and until when nobody asks whether they are there.
         self._made: OrderedDict[tuple[str, str], tuple[SecretView, float]] = OrderedDict()
         self._complaints = Complaints(api, clock)
+        self._queues = Queues(api, clock)
 
     def world(self) -> World:
         """What is the same for every object."""
@@ -97,6 +99,7 @@ class Gatherer:
             pools=self._caches.pools.versions,
             kserve=self._caches.kserve.versions,
             llm_kserve=self._caches.llm_kserve.versions,
+            kueue=self._caches.kueue.versions,
         )
 
     async def deployment(self, raw: Object) -> DeploymentView:
@@ -130,6 +133,7 @@ class Gatherer:
             pulls=self._caches.pulls_of(namespace, name),
             logs=await self._logs.of(pods),
             events=await self._complaints.of([*current, *tried]),
+            queued=await self._queues.of(self._caches.kueue.versions, [*current, *tried]),
             starts=await self._starts.follow([*servers, *canaries]),
             told=await self._starts.told(sets.firsts(current), _known(raw)),
             sizing=self._sizing(raw),
@@ -246,6 +250,7 @@ class Gatherer:
             children=children,
             pods=pods,
             events=await self._complaints.of(waiting),
+            queued=await self._queues.of(self._caches.kueue.versions, children.values()),
             token=await self._token(namespace, spec, raw),
             named_claim=await self._claim(namespace, _storage_claim(spec), raw),
             source_claim=await self._claim(namespace, _source_claim(spec), raw),
