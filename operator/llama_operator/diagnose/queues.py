@@ -6,6 +6,7 @@ that no node takes, and from starts that take too long.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -19,6 +20,8 @@ Workloads = Mapping[str, Object | None]
 REASON = "Queued"
 _LIMIT = 400
 _OVER = ("Complete", "Failed")
+# Kueue's webhook, by its name.
+_OF_GROUPS = re.compile(r"leaderworkerset\.kb\.io")
 # The condition that is not met tells, the first one first.
 _TELLING = ("QuotaReserved", "Admitted")
 
@@ -77,6 +80,20 @@ def fix(queue: str, said: str) -> str:
     if "ClusterQueue" in said and ("exist" in said or "not found" in said or "inactive" in said):
         return "Make or mend the ClusterQueue that the LocalQueue names: kubectl get clusterqueues"
     return "It starts by itself once others end; sooner with more quota in the ClusterQueue"
+
+
+def refused(message: str, obj: Object) -> str:
+    """What lets a change through that Kueue refuses of an object that runs; "" for other refusals."""
+    of_groups = obj["kind"] == "LeaderWorkerSet" and _OF_GROUPS.search(message)
+    if "immutable" not in message or not (of_groups or labels.QUEUE in message):
+        return ""
+    what = "neither the queue nor what pods ask for" if of_groups else "no queue"
+    meta = obj["metadata"]
+    command = f"kubectl -n {meta['namespace']} delete {obj['kind'].lower()} {meta['name']}"
+    return (
+        f"Kueue lets {what} change while servers run. Take the change back, or let them start anew "
+        f"in the queue, with no answer meanwhile: {command}"
+    )
 
 
 def waited(pod: Object) -> bool:

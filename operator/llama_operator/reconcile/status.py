@@ -188,7 +188,6 @@ def _progressing(
         return held_up
     if not _current(view, decision, server):
         return _moves("True", "RollingOut", "Replicas are being replaced by this generation")
-    stall = _stalled_before(view) if not decision.stalls else decision.stalls[0].message
     return _queued(cause) or _moving(view, decision, server, cause)
 
 
