@@ -7,6 +7,8 @@ anywhere repeats a step at worst; both steps are safe to repeat.
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 from llama_operator.api.conditions import Condition
 from llama_operator.diagnose import queues
 from llama_operator.diagnose.pods import Cause
@@ -162,14 +164,26 @@ def _asking(
         decision.conditions |= {entry.type: entry for entry in before}
     else:
         said = f"Asking for {fetching.origin.said}"
-        reason = _held(why) or "Checking"
-        decision.say("Accessible", "Unknown", reason, why.message if why else said)
+        decision.say("Accessible", "Unknown", "Checking", why.message if why else said)
+        if _held(why):
+            decision.say("Accessible", "Unknown", "Queued", why.message)
         _lacking(why, decision)
 
 
-def _held(why: Cause | None) -> str:
-    """The reason of a Job that a queue holds back; "" of any other."""
-    return why.reason if why is not None and why.reason == queues.REASON else ""
+def _held(why: Cause | None) -> TypeGuard[Cause]:
+    """Whether it is a queue that holds the Job back."""
+    return why is not None and why.reason == queues.REASON
+
+
+def _queued(view: WeightsView, why: Cause | None, decision: WeightsDecision) -> None:
+    """A fetch that is suspended: nothing that it told of its progress moves, and no URL waits for it."""
+    if not _held(why):
+        return
+    until = decision.facts.get("urlExpiresAt")
+    ends = f". The URL ends at {until}; a later one goes on at the same byte" if until else ""
+    decision.say("Downloaded", "False", "Queued", f"{why.message}{ends}")
+    if view.status.get("progress"):
+        decision.actions.append(ClearProgress(view.owner.namespace, view.owner.name))
 
 
 def _lacking(why: Cause | None, decision: WeightsDecision) -> None:
@@ -189,10 +203,8 @@ def _fetch(view: WeightsView, fetching: Fetching, decision: WeightsDecision) -> 
     if result is None:
         why = outcome.why_it_waits(view, job)
         if why:
-            decision.say("Downloaded", "False", _held(why) or "Downloading", why.message)
-        if _held(why) and view.status.get("progress"):
-            # Of before it was suspended: what stands there no longer moves.
-            decision.actions.append(ClearProgress(view.owner.namespace, view.owner.name))
+            decision.say("Downloaded", "False", "Downloading", why.message)
+        _queued(view, why, decision)
         _lacking(why, decision)
         return
     if result.failure:

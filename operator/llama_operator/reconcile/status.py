@@ -194,7 +194,7 @@ def _progressing(
 def _queued(cause: Cause | None) -> Condition | None:
     if cause is None or cause.reason != queues.REASON:
         return None
-    return _moves("False", cause.reason, cause.message)
+    return _moves("False", "Queued", cause.message)
 
 
 def _moving(

@@ -18,7 +18,8 @@ from tests.support.builders import (
 )
 from tests.unit.diagnose.test_queues import FULL, gated, workload
 from tests.unit.reconcile.test_canary import Tried
-from tests.unit.reconcile.test_decide_weights import SHAPE, applied, job_of
+from tests.unit.reconcile.test_decide_weights import applied, job_of
+from tests.unit.reconcile.test_results import SHAPE
 from tests.unit.reconcile.test_rollback import LATE, settled
 from tests.unit.reconcile.test_rollout import (
     SEED,
@@ -159,7 +160,7 @@ def test_what_kueue_writes_on_template_and_pods_stays() -> None:
 
 
 def test_a_queue_of_pods_gives_way_to_that_of_the_spec() -> None:
-    mine = {"podMetadata": {"labels": {labels.QUEUE: "other", "a": "b"}}}
+    mine: Object = {"podMetadata": {"labels": {labels.QUEUE: "other", "a": "b"}}}
     alone = running(deployment(**mine))[-1]
     assert alone["spec"]["template"]["metadata"]["labels"][labels.QUEUE] == "other"
     both = running(deployment(**mine, **IN_QUEUE))[-1]
