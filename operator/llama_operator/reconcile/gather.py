@@ -21,6 +21,7 @@ from llama_operator.reconcile import (
     rollout,
     sets,
     specs,
+    volume,
 )
 from llama_operator.reconcile.adapter_logs import AdapterLogs
 from llama_operator.reconcile.caches import Caches
@@ -252,8 +253,8 @@ class Gatherer:
             events=await self._complaints.of(waiting),
             queued=await self._queues.of(self._caches.kueue.versions, children.values()),
             token=await self._token(namespace, spec, raw),
-            named_claim=await self._claim(namespace, _storage_claim(spec), raw),
-            source_claim=await self._claim(namespace, _source_claim(spec), raw),
+            named_claim=await self._claim(namespace, volume.storage_claim(spec), raw),
+            source_claim=await self._claim(namespace, volume.source_claim(spec), raw),
             url=await self._url(namespace, spec, raw),
         )
 
@@ -281,15 +282,6 @@ class Gatherer:
         data = found.get("data") or {}
         view = UrlView(reference.name, True, frozenset(data))
         return view.reading(data[reference.key]) if reference.key in data else view
-
-
-def _storage_claim(spec: LlamaWeightsSpec) -> str:
-    return (spec.storage.claim_name if spec.storage else "") or ""
-
-
-def _source_claim(spec: LlamaWeightsSpec) -> str:
-    origin = spec.source.claim if spec.source else None
-    return origin.name if origin else ""
 
 
 def _known(raw: Object) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from llama_operator.api import signed_url
+from llama_operator.api import labels, signed_url
 from llama_operator.api.signed_url import SignedUrl, UrlRefused
 from llama_operator.api.v1alpha1 import LlamaDeploymentSpec, LlamaWeightsSpec
 from llama_operator.catalog.catalog import Catalog
@@ -218,6 +218,11 @@ class WeightsView:
     def owner(self) -> Owner:
         """The owner of the children."""
         return owner_of(self.raw)
+
+    @property
+    def queue(self) -> str:
+        """The queue of Kueue that its Jobs are to wait in; "" for none."""
+        return str(self.raw["metadata"].get("labels", {}).get(labels.QUEUE, ""))
 
     @property
     def status(self) -> Object:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from llama_operator.api import labels
 from llama_operator.api.conditions import Condition
 from llama_operator.api.quantity import parse_bytes
 from llama_operator.api.signed_url import UrlRefused
@@ -61,7 +60,7 @@ def finished(view: WeightsView) -> Fetching:
     source = view.spec.source
     placed = source.claim if source else None
     origin = Placed(placed.name, placed.path) if placed and _in_place(view) else Hub("")
-    base = _bare(view, origin)
+    base = Fetching(view.owner, view.spec, origin, queue=view.queue, settings=view.world.settings)
     claim_name = "" if isinstance(origin, Placed) else _own_claim(view)
     return replace(base, path=str(view.status.get("path", "")), claim=claim_name)
 
@@ -262,13 +261,8 @@ def _in_place(view: WeightsView) -> bool:
     return origin is not None and view.status.get("path") == origin.path
 
 
-def _bare(view: WeightsView, origin: Origin) -> Fetching:
-    queue = view.raw["metadata"].get("labels", {}).get(labels.QUEUE, "")
-    return Fetching(view.owner, view.spec, origin, queue=queue, settings=view.world.settings)
-
-
 def _located(view: WeightsView, origin: Origin) -> Fetching:
-    base = _bare(view, origin)
+    base = Fetching(view.owner, view.spec, origin, queue=view.queue, settings=view.world.settings)
     commit = view.status.get("commit", "")
     if isinstance(origin, Placed) and not origin.converts:
         return replace(base, commit=commit, path=origin.directory)

@@ -13,6 +13,7 @@ DNS_MODULE = GO_MODULE / "coredns"
 HELM_MODULE = GO_MODULE / "helm"
 LWS_MODULE = GO_MODULE / "lws"
 PICKER_MODULE = GO_MODULE / "epp"
+VOLCANO_MODULE = GO_MODULE / "volcano"
 
 
 def cache() -> Path:

@@ -17,13 +17,22 @@ from pathlib import Path
 
 from . import versions
 from .errors import ClusterError
-from .paths import DNS_MODULE, GO_MODULE, HELM_MODULE, LWS_MODULE, PICKER_MODULE, tool_cache
+from .paths import (
+    DNS_MODULE,
+    GO_MODULE,
+    HELM_MODULE,
+    LWS_MODULE,
+    PICKER_MODULE,
+    VOLCANO_MODULE,
+    tool_cache,
+)
 
 KUBERNETES = "k8s.io/kubernetes"
 ETCD = "go.etcd.io/etcd/server/v3"
 COREDNS = "github.com/coredns/coredns"
 HELM = "helm.sh/helm/v4"
 LWS = "sigs.k8s.io/lws"
+VOLCANO = "volcano.sh/volcano"
 GATEWAY_EXTENSION = "sigs.k8s.io/gateway-api-inference-extension"
 
 
@@ -73,7 +82,12 @@ LWS_MANAGER = Tool("lws-manager", f"{LWS}/cmd", LWS, LWS_MODULE)
 EXTRAS = (Tool("helm", f"{HELM}/cmd/helm", HELM, HELM_MODULE), LWS_MANAGER)
 # What chooses servers behind a gateway; one slow test asks for it.
 PICKER = Tool("epp", f"{GATEWAY_EXTENSION}/cmd/epp", GATEWAY_EXTENSION, PICKER_MODULE)
-SELDOM = (PICKER,)
+# Another scheduler, which places all ranks of a group or none; one slow test asks for it.
+VOLCANO_SCHEDULER = Tool("vc-scheduler", f"{VOLCANO}/cmd/scheduler", VOLCANO, VOLCANO_MODULE)
+VOLCANO_CONTROLLERS = Tool(
+    "vc-controller-manager", f"{VOLCANO}/cmd/controller-manager", VOLCANO, VOLCANO_MODULE
+)
+SELDOM = (PICKER, VOLCANO_SCHEDULER, VOLCANO_CONTROLLERS)
 
 
 @dataclass(frozen=True)
