@@ -32,14 +32,14 @@ QUIET_SECONDS = 5.0
 FULL = "insufficient unused quota"
 
 
-async def _life(directory: Path) -> None:
+async def _servers_life(directory: Path) -> None:
     async with Stage.made(directory) as stage:
         await stage.node.gives(24)
         web, later = Onlooker(stage), Onlooker(stage, "later")
         await _nobody_heeds_a_queue(web)
         await asyncio.to_thread(kueue.install, stage.cluster, directory)
         await _queue(stage, TEAM, {**PLENTY, GPUS: "1"})
-        await _queue(stage, NIGHT, {**PLENTY, "cpu": "0"})
+        await _queue(stage, NIGHT, PLENTY)
         await _second_waits_for_the_first(web, later)
         await _commands_tell_it(later)
         await _nobody_fights(web, later)
@@ -47,10 +47,15 @@ async def _life(directory: Path) -> None:
         await later.is_ready(1)
         await _replaced_within_the_same_quota(later)
         await _a_queue_of_what_runs_stays(later)
-        await _removed(later)
+
+
+async def _jobs_and_groups(directory: Path) -> None:
+    async with Stage.made(directory) as stage:
+        await stage.node.gives(24)
+        await asyncio.to_thread(kueue.install, stage.cluster, directory)
         await _a_job_is_let_go(stage)
         await asyncio.to_thread(lws.install, stage.cluster, directory)
-        await _groups_come_whole(web)
+        await _groups_come_whole(Onlooker(stage))
 
 
 async def _made(onlooker: Onlooker, **spec: Any) -> None:
@@ -190,9 +195,11 @@ async def _a_job_is_let_go(stage: Stage) -> None:
         "metadata": {"name": "w", "namespace": NAMESPACE, "labels": {labels.QUEUE: NIGHT}},
         "spec": {"model": "llama-3.1-8b-instruct"},
     }
+    await _queue(stage, NIGHT, {**PLENTY, "cpu": "0"})
     await stage.api.create(resources.WEIGHTS, raw)
-    held = await _accessible(stage, "Queued", FULL)
+    held = await _accessible(stage, "Queued", "maximum capacity (0)")
     assert "queue night" in held["message"]
+    assert "never starts with this quota" in held["message"]
     job = await _job(stage)
     assert job["spec"]["suspend"] is True
     await _queue(stage, NIGHT, PLENTY)
@@ -240,4 +247,8 @@ async def _groups_come_whole(web: Onlooker) -> None:
 
 
 def test_queues_hold_and_let_go(tmp_path: Path) -> None:
-    asyncio.run(_life(tmp_path))
+    asyncio.run(_servers_life(tmp_path))
+
+
+def test_jobs_and_groups_wait_as_well(tmp_path: Path) -> None:
+    asyncio.run(_jobs_and_groups(tmp_path))

@@ -79,6 +79,8 @@ def fix(queue: str, said: str) -> str:
         )
     if "ClusterQueue" in said and ("exist" in said or "not found" in said or "inactive" in said):
         return "Make or mend the ClusterQueue that the LocalQueue names: kubectl get clusterqueues"
+    if "maximum capacity" in said:
+        return "It never starts with this quota: raise that of the ClusterQueue, or ask for less"
     return "It starts by itself once others end; sooner with more quota in the ClusterQueue"
 
 

@@ -17,6 +17,10 @@ from llama_operator.render.deployment import SPARE_SECONDS
 from llama_operator.render.probes import allowed_seconds
 
 
+# The second one is Volcano's, of a pod that would fit and of whose gang another one does not.
+_NOWHERE = ("Unschedulable", "Schedulable")
+
+
 def older_runs(view: DeploymentView, template: Object) -> bool:
     """Whether pods of other templates than this run yet, and are there to stay for now."""
     alive = (pod for pod in view.pods if not leaves(pod) and not _ended(pod))
@@ -44,7 +48,7 @@ def _nowhere_since(pod: Object) -> str:
     if queues.held(pod):
         return str(pod["metadata"].get("creationTimestamp", ""))
     for each in pod.get("status", {}).get("conditions", ()):
-        if each["type"] == "PodScheduled" and each.get("reason") == "Unschedulable":
+        if each["type"] == "PodScheduled" and each.get("reason") in _NOWHERE:
             return str(each.get("lastTransitionTime", ""))
     return ""
 

@@ -76,6 +76,11 @@ def test_before_kueue_has_spoken_the_queue_is_named() -> None:
         ("LocalQueue team doesn't exist", "Make a LocalQueue team in this namespace"),
         ("ClusterQueue team doesn't exist", "kubectl get clusterqueues"),
         ("ClusterQueue team is inactive", "kubectl get clusterqueues"),
+        (
+            "insufficient quota for cpu in flavor plain, previously considered podsets requests (0) + "
+            "current podset request (9) > maximum capacity (8)",
+            "raise that of the ClusterQueue",
+        ),
     ],
 )
 def test_a_queue_that_is_not_there_has_another_way_on(said: str, way: str) -> None:

@@ -384,3 +384,13 @@ def clock() -> FakeClock:
 
 def test_the_gate_of_a_pod_is_kept_in_the_cache() -> None:
     assert slim_pod(waiting())["spec"]["schedulingGates"] == waiting()["spec"]["schedulingGates"]
+
+
+@pytest.mark.parametrize("reason", ["Unschedulable", "Schedulable"])
+def test_a_gang_that_does_not_fit_is_waited_for_as_one_pod(reason: str) -> None:
+    """Volcano calls a pod schedulable that would fit, while another of its gang does not."""
+    servers = Servers(1, 8)
+    servers.roll(edited(servers))
+    servers.pods.append(servers.pod("new-0", ready=False, nowhere=stamp(0)))
+    servers.pods[-1]["status"]["conditions"][-1]["reason"] = reason
+    assert how(after(servers, PENDING_SECONDS)) == (0, "100%")
