@@ -16,7 +16,6 @@ from llama_operator.reconcile.strategy import PENDING_SECONDS
 from llama_operator.render.deployment import SPARE_SECONDS
 from llama_operator.render.probes import allowed_seconds
 
-
 # The second one is Volcano's, of a pod that would fit and of whose gang another one does not.
 _NOWHERE = ("Unschedulable", "Schedulable")
 
