@@ -15,7 +15,7 @@ from llama_operator.diagnose.pods import Cause
 from llama_operator.diagnose.words import clip, still
 
 Object = dict[str, Any]
-# What Kueue says of what it holds back, by the UID of that; None where nothing was heard.
+# What Kueue says of what it holds back, by the UID of that; None or empty where nothing was heard.
 Workloads = Mapping[str, Object | None]
 REASON = "Queued"
 _LIMIT = 400

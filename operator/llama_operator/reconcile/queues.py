@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -28,6 +29,8 @@ from llama_operator.runtime.resource import Resource
 OBJECTS_AT_ONCE = 4
 # Kueue looks at what is new within a second.
 UNTOLD_SECONDS = 3.0
+# After so many looks without a word there is nobody who would say more soon.
+SOON = 5
 # An API server that does not answer must not hold up the deployment.
 SECONDS = 5.0
 KEPT = 1024
@@ -52,8 +55,7 @@ def again(workloads: Workloads) -> float | None:
     """When to ask again; None where nothing waits."""
     if not workloads:
         return None
-    told = all(queues.says(each) for each in workloads.values())
-    return FOLLOW_SECONDS if told else UNTOLD_SECONDS
+    return UNTOLD_SECONDS if None in workloads.values() else FOLLOW_SECONDS
 
 
 def served(versions: tuple[str, ...] | None) -> Resource | None:
@@ -64,8 +66,10 @@ def served(versions: tuple[str, ...] | None) -> Resource | None:
 
 @dataclass
 class _Seen:
+    # None until Kueue has said something, or has said nothing for long: then it is empty.
     workload: Object | None
     asked: float
+    looks: int = 1
 
 
 class Queues:
@@ -79,7 +83,7 @@ class Queues:
     async def of(
         self, versions: tuple[str, ...] | None, objects: Iterable[Object]
     ) -> dict[str, Object | None]:
-        """UID -> Workload, with an entry for each object that waits, also while there is none."""
+        """UID -> Workload, with an entry for each object that waits: None while a word is soon to come."""
         kind = served(versions)
         waiting = sorted(filter(queues.held, objects), key=lambda obj: str(obj["metadata"]["uid"]))
         asked = waiting[:OBJECTS_AT_ONCE]
@@ -88,12 +92,12 @@ class Queues:
 
     async def _look(self, kind: Resource | None, obj: Object) -> Object | None:
         if kind is None:
-            return None
+            return {}
         uid, now = obj["metadata"]["uid"], self._clock.monotonic()
-        seen = self._seen.get(uid)
-        if seen is None or now - seen.asked >= _patience(seen):
+        seen = self._seen.get(uid) or _Seen(None, -math.inf, 0)
+        if now - seen.asked >= _patience(seen):
             read = await self._read(kind, obj)
-            seen = _Seen(read or (seen.workload if seen else None), now)
+            seen = _Seen(_newer(read, seen), now, seen.looks + 1)
             keep(self._seen, uid, seen, KEPT)
         return seen.workload
 
@@ -109,7 +113,13 @@ class Queues:
 
 
 def _patience(seen: _Seen) -> float:
-    return FOLLOW_SECONDS if queues.says(seen.workload) else UNTOLD_SECONDS
+    return UNTOLD_SECONDS if seen.workload is None else FOLLOW_SECONDS
+
+
+def _newer(read: Object | None, seen: _Seen) -> Object | None:
+    if read is not None and queues.says(read):
+        return read
+    return seen.workload or ((read or {}) if seen.looks >= SOON else None)
 
 
 def _whose(obj: Object) -> dict[str, str]:

@@ -357,7 +357,9 @@ async def test_who_does_not_wait_costs_no_request(api: Api, kueue: Kueue) -> Non
 
 
 async def test_without_kueue_nobody_is_asked_and_the_wait_is_known(api: Api, kueue: Kueue) -> None:
-    assert await Queues(api, FakeClock()).of(None, [waiting()]) == {"u": None}
+    found = await Queues(api, FakeClock()).of(None, [waiting()])
+    assert found == {"u": {}}
+    assert queues.again(found) == FOLLOW_SECONDS
     assert kueue.asked == []
 
 
@@ -375,6 +377,17 @@ async def test_what_may_not_be_read_is_as_if_nothing_had_been_said(
     kueue.fault = None
     clock.advance(queues.UNTOLD_SECONDS)
     assert (await read.of(SERVED, [waiting()]))["u"] == workload()
+
+
+async def test_who_says_nothing_for_long_is_asked_less_often(
+    api: Api, kueue: Kueue, clock: FakeClock
+) -> None:
+    read = Queues(api, clock)
+    kueue.fault = Fault(status=403)
+    for _ in range(100):
+        await read.of(SERVED, [waiting()])
+        clock.advance(1)
+    assert len(kueue.asked) <= queues.SOON + 1 + 100 / FOLLOW_SECONDS
 
 
 @pytest.fixture
