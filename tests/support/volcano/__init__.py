@@ -43,7 +43,6 @@ def install(cluster: Cluster, directory: Path) -> None:
         tools.VOLCANO_SCHEDULER.name,
         f"--scheduler-conf={settings}",
         f"--cache-dump-dir={dumps}",
-        "--plugins-dir=",
     )
 
 
