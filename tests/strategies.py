@@ -74,6 +74,11 @@ SPECS: list[Object] = [
     {"storage": {"accessModes": ["ReadWriteMany"]}, "rollout": {"strategy": "Surge"}},
     {"rollout": {"strategy": "Swap"}, "podMetadata": {"labels": {"a": "b"}}},
     {"rollout": {"allowDowntime": False, "historyLimit": 0}, "podMetadata": {"labels": {"a": "c"}}},
+    {"scheduling": {"queueName": "team"}},
+    {
+        "scheduling": {"queueName": "team", "schedulerName": "volcano"}, "replicas": 2,
+        "podMetadata": {"labels": {"kueue.x-k8s.io/queue-name": "other"}},
+    },
     {"source": {"huggingFace": {"repo": "other/repo", "endpoint": "https://hub.example.com"}}},
     {"backend": "kserve"},
     {"backend": "kserve", "kserve": {"resource": "LLMInferenceService"}, "replicas": 2},
@@ -92,7 +97,7 @@ OWNERLESS: list[Object] = [
 ]  # fmt: skip
 
 # What a cluster may have or not.
-KINDS = ("lws", "routes", "pools")
+KINDS = ("lws", "routes", "pools", "kueue")
 GATEWAY: Object = {
     "listeners": [{"name": "web", "port": 443, "protocol": "HTTPS"}], "addresses": ["192.0.2.1"],
 }  # fmt: skip

@@ -47,6 +47,20 @@ ADD_ONS = (
         "a replica has to fit on one node",
     ),
     AddOn(
+        "Kueue",
+        ("kueue.x-k8s.io",),
+        "servers can wait in a queue for their quota (spec.scheduling.queueName)",
+        "servers start as soon as there is a node; spec.scheduling.queueName has no effect",
+    ),
+    AddOn(
+        "Volcano",
+        ("scheduling.volcano.sh",),
+        "it can place all ranks of a server over several nodes or none "
+        "(spec.scheduling.schedulerName: volcano)",
+        "nothing keeps a part of a server over several nodes from holding GPUs while it waits for "
+        "the rest, unless Kueue does",
+    ),
+    AddOn(
         "KEDA",
         ("keda.sh",),
         "a ScaledObject can scale a LlamaDeployment by vLLM's queue, to zero as well",

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from llama_operator.diagnose import events as kubernetes
-from llama_operator.diagnose import pods, results, servers
+from llama_operator.diagnose import pods, queues, results, servers
 from llama_operator.diagnose.pods import Cause
 from llamactl import view
 from llamactl.checkup import Checkup
@@ -68,7 +68,8 @@ def _condition(obj: Object, kind: str) -> Iterator[Finding]:
     found = view.condition(obj, kind)
     reason = str(found.get("reason", ""))
     bad = "True" if kind == "Degraded" else "False"
-    if found.get("status") == bad and reason not in UNDER_WAY:
+    waits = reason == queues.REASON and kind != "Degraded"
+    if waits or (found.get("status") == bad and reason not in UNDER_WAY):
         yield Finding(reason, _name(obj), str(found.get("message", "")))
 
 

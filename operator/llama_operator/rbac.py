@@ -52,6 +52,8 @@ WATCHED: Final[tuple[Right, ...]] = (
     # GPUs that are claimed of a device class, and which of them are held when a rollout begins.
     ("resource.k8s.io", ("resourceclaimtemplates",), _OWN),
     ("resource.k8s.io", ("resourceclaims",), ("list",)),
+    # What a queue says of a server that it holds back.
+    ("kueue.x-k8s.io", ("workloads",), ("list",)),
     # How many replicas an autoscaler may ask for.
     ("", ("resourcequotas",), _READ),
     # Not used by the operator: rights of activators and of pickers are a part of these.
@@ -64,7 +66,7 @@ CLUSTER: Final[tuple[Right, ...]] = (
     ("storage.k8s.io", ("storageclasses",), _READ),
     # Which devices there are, and of which classes they may be claimed.
     ("resource.k8s.io", ("deviceclasses", "resourceslices"), _READ),
-    # Whether KEDA, LeaderWorkerSet, KServe and Gateway API are there, and of which versions.
+    # Whether KEDA, LeaderWorkerSet, KServe, Kueue and Gateway API are there, and of which versions.
     ("apiextensions.k8s.io", ("customresourcedefinitions",), _READ),
 )
 OWN_NAMESPACE: Final[tuple[Right, ...]] = (

@@ -146,7 +146,7 @@ def test_one_that_still_loads_is_not_called_sick(llamactl: Run, api: Fake) -> No
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [("Planned", "InsufficientGPUMemory"), ("Progressing", "StartupStalled"),
-     ("WeightsReady", "NotFound"), ("Degraded", "ObjectNotOwned")],
+     ("Progressing", "Queued"), ("WeightsReady", "NotFound"), ("Degraded", "ObjectNotOwned")],
 )  # fmt: skip
 def test_a_condition_of_the_operator_is_a_finding(
     llamactl: Run, api: Fake, kind: str, reason: str
@@ -156,6 +156,29 @@ def test_a_condition_of_the_operator_is_a_finding(
     api.put(MINE, deployment(conditions=conditions, status={"observedGeneration": 1}))
     code, found = verdict(llamactl)
     assert (code, found["cause"], found["explanation"]) == (1, reason, "why")
+
+
+def test_a_job_in_a_queue_is_a_finding_though_nobody_knows_yet_what_it_will_meet(
+    llamactl: Run, api: Fake
+) -> None:
+    api.put(MINE, deployment(status={"observedGeneration": 1, "weights": {"name": "w"}}))
+    steps = [condition("Accessible", "Unknown", "Queued", "Kueue's queue night lets it wait")]
+    api.put(f"{WEIGHTS}/w", weights("w", conditions=steps))
+    code, found = verdict(llamactl)
+    assert (code, found["cause"]) == (1, "Queued")
+    assert "queue night" in found["explanation"]
+
+
+def test_a_server_in_a_queue_is_shown_as_such(llamactl: Run, api: Fake) -> None:
+    waits = condition("Progressing", "False", "Queued", "Kueue's queue team lets it wait")
+    api.put(MINE, deployment(conditions=[waits], status={"observedGeneration": 1}))
+    held = pod(is_ready=False)
+    held["spec"] = {"schedulingGates": [{"name": "kueue.x-k8s.io/admission"}]}
+    held["metadata"]["labels"] = {**held["metadata"]["labels"], "kueue.x-k8s.io/queue-name": "team"}
+    held["status"] = {"phase": "Pending"}
+    api.put(f"{PODS}/my-llama-0", held)
+    page = " ".join(llamactl("status", "my-llama").stdout.split())
+    assert "Queued: in Kueue's queue team" in page
 
 
 def test_the_last_words_of_the_weights_job_are_read(llamactl: Run, api: Fake) -> None:

@@ -19,13 +19,13 @@ SECONDS = 120.0
 class Onlooker:
     """What is asked of the world while one deployment changes."""
 
-    def __init__(self, stage: Stage) -> None:
-        self.stage = stage
+    def __init__(self, stage: Stage, name: str = NAME) -> None:
+        self.stage, self.name = stage, name
 
     @property
     def status(self) -> Object:
         """What the deployment's status says now."""
-        found = self.stage.deployments.store.get(NAMESPACE, NAME) or {}
+        found = self.stage.deployments.store.get(NAMESPACE, self.name) or {}
         return dict(found.get("status", {}))
 
     def pods(self) -> dict[str, str]:
@@ -52,21 +52,23 @@ class Onlooker:
 
     async def there(self, resource: Resource) -> bool:
         try:
-            found = await self.stage.api.get(resource, NAMESPACE, NAME)
+            found = await self.stage.api.get(resource, NAMESPACE, self.name)
         except NotFound:
             return False
         return "deletionTimestamp" not in found["metadata"]
 
-    async def absent(self, resource: Resource, name: str = NAME) -> None:
+    async def absent(self, resource: Resource, name: str = "") -> None:
         """Return once an object is gone; AssertionError where it stays for half a minute."""
         for _ in range(300):
             try:
-                await self.stage.api.get(resource, NAMESPACE, name)
+                await self.stage.api.get(resource, NAMESPACE, name or self.name)
             except NotFound:
                 return
             await asyncio.sleep(0.1)
-        raise AssertionError(f"{resource.kind} {name} is still there\n{self.status}")
+        raise AssertionError(f"{resource.kind} {name or self.name} is still there\n{self.status}")
 
     async def change(self, **spec: Any) -> int:
-        made = await self.stage.api.patch(resources.DEPLOYMENTS, NAMESPACE, NAME, {"spec": spec})
+        made = await self.stage.api.patch(
+            resources.DEPLOYMENTS, NAMESPACE, self.name, {"spec": spec}
+        )
         return int(made["metadata"]["generation"])

@@ -50,6 +50,7 @@ DEPLOYMENT_REASONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "Starting",
             "ScalingUp",
             "WaitingForGPUs",
+            "Queued",
             "StartupStalled",
             "RevisionRejected",
             "Paused",
@@ -91,6 +92,7 @@ WEIGHTS_REASONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "EndpointUnreachable",
             "SecretMissing",
             "Checking",
+            "Queued",
             "Pending",
             "InvalidSpec",
         ),
@@ -108,6 +110,7 @@ WEIGHTS_REASONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "Downloaded": (
             "Complete",
             "Downloading",
+            "Queued",
             "Stalled",
             "WaitingForURL",
             "Locked",

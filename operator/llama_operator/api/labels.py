@@ -73,8 +73,15 @@ ROLLOUT: Final = "llamactl.dev/rollout"
 # Annotation of a LlamaWeights: a time (RFC 3339) from which on its copy is to be read again, once.
 VERIFY_AT: Final = "llamactl.dev/verify-at"
 
-# Kueue's: the queue that a server waits in for its GPUs.
+# Kueue's: the queue that a server, or a Job of a copy, waits in.
 QUEUE: Final = "kueue.x-k8s.io/queue-name"
+# What it holds a pod by: a scheduling gate.
+QUEUE_GATE: Final = "kueue.x-k8s.io/admission"
+# On what it looks after: all its labels begin so.
+QUEUE_PREFIX: Final = "kueue.x-k8s.io/"
+# On pods that it admits together, and on its Workloads: the Workload's name, and whose it is.
+QUEUE_GROUP: Final = "kueue.x-k8s.io/pod-group-name"
+QUEUE_OWNER: Final = "kueue.x-k8s.io/job-uid"
 # LeaderWorkerSet's, on pods: the group that one is of.
 GROUP_INDEX: Final = "leaderworkerset.sigs.k8s.io/group-index"
 

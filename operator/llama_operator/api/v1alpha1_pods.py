@@ -100,8 +100,8 @@ class SchedulingSpec(Model):
     )
     queue_name: str | None = Field(
         default=None,
-        description="Queue of Kueue (a LocalQueue of this namespace) that servers wait in until all "
-        "their GPUs are free. Auto: none.",
+        description="Queue of Kueue (a LocalQueue of this namespace) that servers wait in until there "
+        "is quota for them. Kueue lets it change only while no server answers. Auto: none.",
         max_length=63,
         pattern=NAME_PATTERN,
     )

@@ -11,10 +11,12 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from llama_operator.api import labels
 from llama_operator.api.v1alpha1 import GROUP, VERSION
+from llama_operator.diagnose import queues
 from llama_operator.reconcile import resources
 from llama_operator.reconcile.actions import (
     LEFTOVER_RETRY_SECONDS,
@@ -101,7 +103,8 @@ class Applier:
         except (Forbidden, Invalid, BadRequest) as refusal:
             if any(cause.get("field") == "metadata.uid" for cause in refusal.causes):
                 raise Conflict(409, "Conflict", refusal.message) from refusal
-            return _refusal(refusal)
+            failure = _refusal(refusal)
+            return _by_queue(failure, action.obj) if isinstance(action, Apply) else failure
         return None
 
     async def _apply(self, action: Apply) -> Failure | None:
@@ -273,3 +276,9 @@ def _refusal(refusal: ApiError) -> Failure:
     # An immutable field is told with a dump of the object, addresses in memory and all.
     text = _ADDRESS.sub("0x", refusal.message)[:_LIMIT]
     return Failure("QuotaExceeded" if quota else "AdmissionRefused", text)
+
+
+def _by_queue(failure: Failure, obj: Object) -> Failure:
+    """With the way on, where Kueue has refused a change of what runs."""
+    advice = queues.refused(failure.message, obj)
+    return replace(failure, message=f"{failure.message}. {advice}") if advice else failure

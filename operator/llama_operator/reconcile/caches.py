@@ -92,6 +92,8 @@ class Caches:
         self.pools = Definition(api, resources.POOLS, hooks)
         self.kserve = Definition(api, resources.INFERENCES, hooks)
         self.llm_kserve = Definition(api, resources.LLM_INFERENCES, hooks)
+        # Its objects are not watched: they are many, and only those of what waits matter.
+        self.kueue = Definition(api, resources.WORKLOADS, hooks)
         self._kinds = (self.keda, self.lws, self.kserve, self.llm_kserve, self.routes, self.pools)
         self.devices = DeviceCaches(api, hooks)
         optional = {each.resource: each.installed for each in self._kinds}
@@ -121,7 +123,7 @@ class Caches:
     def all(self) -> list[Informer]:
         """Every informer."""
         named = [self.deployments, self.weights, self.pods, self.nodes, self.classes]
-        definitions = [each.informer for each in self._kinds]
+        definitions = [each.informer for each in (*self._kinds, self.kueue)]
         others = [self.quotas, self.gateways, *self.devices.all]
         return [*named, *others, *definitions, *self.children.values()]
 
@@ -254,7 +256,7 @@ def slim_pod(pod: Object) -> Object:
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {**{name: meta[name] for name in _META if name in meta}, **_intent(meta)},
-        "spec": {name: spec[name] for name in ("nodeName",) if name in spec},
+        "spec": {name: spec[name] for name in ("nodeName", "schedulingGates") if name in spec},
         "status": {name: status[name] for name in _POD_STATUS if name in status},
     }
 

@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 
 from llama_operator.api import labels
 from llama_operator.api.template import SERVER, kind_of, server_template
-from llama_operator.diagnose import servers
-from llama_operator.diagnose.template import stamp
+from llama_operator.diagnose import queues, servers
+from llama_operator.diagnose.template import of_template, stamp
 from llama_operator.reconcile import reach, revisions, rollback, routing, strategy
 from llama_operator.reconcile.actions import Action
 from llama_operator.reconcile.course import Canary, Course
@@ -112,7 +112,7 @@ def failure(view: DeploymentView, template: Object) -> rollback.Why | None:
     """Why its revision is to be given up; None while it is not."""
     if not (view.spec.rollout.automatic_rollback and _is_of(view, template)):
         return None
-    return rollback.why(view.canaries, made(view), view.logs)
+    return rollback.why(view, view.canaries, made(view))
 
 
 def rejected(kept: Record | None, name: str, why: rollback.Why, good: str) -> Record:
@@ -137,6 +137,10 @@ def judge(view: DeploymentView, name: str, template: Object, now: Situation) -> 
         return Canary(_no_room(view, name, now), free=room.free, waits=True)
     if _answers(view):
         return Canary(_serves(view, name, share), template, share)
+    held = queues.cause(of_template(view.canaries, made(view)), view.queued)
+    if held is not None:
+        text = f"Canary: revision {name} has to wait. {held.message}. {_ways_on(view)}"
+        return Canary(text, template, waits=True)
     return Canary(_starts(view, name, share), template)
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
+from llama_operator.diagnose import queues
 from llama_operator.diagnose.startup import Told
 
 Object = dict[str, Any]
@@ -28,7 +29,11 @@ def phases(pod: Object) -> dict[str, float]:
         return {}
     times = [datetime.fromisoformat(str(each)) for each in moments]
     found = [max(0.0, (after - before).total_seconds()) for before, after in pairwise(times)]
-    return dict(zip(_PHASES, found, strict=True))
+    told = dict(zip(_PHASES, found, strict=True))
+    if queues.waited(pod):
+        # Hours in a queue are no part of a start, and when they ended is not written on the pod.
+        del told["scheduled"]
+    return told
 
 
 def ready_at(pod: Object) -> str:

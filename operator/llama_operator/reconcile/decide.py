@@ -22,6 +22,7 @@ from llama_operator.reconcile import (
     planning,
     podlabels,
     pulls,
+    queues,
     reach,
     revisions,
     rollout,
@@ -116,7 +117,7 @@ def decide(view: DeploymentView) -> Decision:
         actions += podlabels.changes(view)
         actions += pulls.actions(view, course.pulling if course else None)
     waits = course.again if course else None, lora.again, routing.again(view)
-    again = _soonest(_follow(view), *waits)
+    again = _soonest(_follow(view), *waits, queues.again(view.queued))
     return Decision(
         judgement, condition, actions, desired, missing, again, name, stuck, lora.rows, course
     )

@@ -7,9 +7,13 @@ anywhere repeats a step at worst; both steps are safe to repeat.
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 from llama_operator.api.conditions import Condition
+from llama_operator.diagnose import queues
 from llama_operator.diagnose.pods import Cause
 from llama_operator.reconcile import outcome, reverify, source, usage
+from llama_operator.reconcile import queues as kueue
 from llama_operator.reconcile.actions import ClearProgress
 from llama_operator.reconcile.findings import WeightsDecision, stamp
 from llama_operator.reconcile.outcome import RETRY_SECONDS, SECRET_POLL_SECONDS, WAIT_FOR_URL
@@ -41,8 +45,9 @@ def decide(view: WeightsView) -> WeightsDecision:
         _unusable(view, unusable, decision)
         return decision
     _prune_jobs(view, fetching, decision)
-    if view.events:
-        decision.again(FOLLOW_SECONDS)
+    for again in (FOLLOW_SECONDS if view.events else None, kueue.again(view.queued)):
+        if again is not None:
+            decision.again(again)
     _advance(view, fetching, decision)
     return decision
 
@@ -160,7 +165,25 @@ def _asking(
     else:
         said = f"Asking for {fetching.origin.said}"
         decision.say("Accessible", "Unknown", "Checking", why.message if why else said)
+        if _held(why):
+            decision.say("Accessible", "Unknown", "Queued", why.message)
         _lacking(why, decision)
+
+
+def _held(why: Cause | None) -> TypeGuard[Cause]:
+    """Whether it is a queue that holds the Job back."""
+    return why is not None and why.reason == queues.REASON
+
+
+def _queued(view: WeightsView, why: Cause | None, decision: WeightsDecision) -> None:
+    """A fetch that is suspended: nothing that it told of its progress moves, and no URL waits for it."""
+    if not _held(why):
+        return
+    until = decision.facts.get("urlExpiresAt")
+    ends = f". The URL ends at {until}; a later one goes on at the same byte" if until else ""
+    decision.say("Downloaded", "False", "Queued", f"{why.message}{ends}")
+    if view.status.get("progress"):
+        decision.actions.append(ClearProgress(view.owner.namespace, view.owner.name))
 
 
 def _lacking(why: Cause | None, decision: WeightsDecision) -> None:
@@ -181,6 +204,7 @@ def _fetch(view: WeightsView, fetching: Fetching, decision: WeightsDecision) -> 
         why = outcome.why_it_waits(view, job)
         if why:
             decision.say("Downloaded", "False", "Downloading", why.message)
+        _queued(view, why, decision)
         _lacking(why, decision)
         return
     if result.failure:

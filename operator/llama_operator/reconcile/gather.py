@@ -19,6 +19,7 @@ from llama_operator.reconcile import (
     rollout,
     sets,
     specs,
+    volume,
 )
 from llama_operator.reconcile.adapter_logs import AdapterLogs
 from llama_operator.reconcile.caches import Caches
@@ -27,6 +28,7 @@ from llama_operator.reconcile.devices import Devices
 from llama_operator.reconcile.keys import Keys, secret_of
 from llama_operator.reconcile.ownership import index
 from llama_operator.reconcile.podlogs import PodLogs
+from llama_operator.reconcile.queues import Queues
 from llama_operator.reconcile.sizing import Verdict, told
 from llama_operator.reconcile.snapshot import (
     DeploymentView,
@@ -68,6 +70,7 @@ class Gatherer:
         self._adapters = AdapterLogs(api, clock)
         self.keys = Keys(api, clock)
         self._complaints = Complaints(api, clock)
+        self._queues = Queues(api, clock)
 
     def world(self) -> World:
         """What is the same for every object."""
@@ -84,6 +87,7 @@ class Gatherer:
             pools=self._caches.pools.versions,
             kserve=self._caches.kserve.versions,
             llm_kserve=self._caches.llm_kserve.versions,
+            kueue=self._caches.kueue.versions,
         )
 
     async def deployment(self, raw: Object) -> DeploymentView:
@@ -117,6 +121,7 @@ class Gatherer:
             pulls=self._caches.pulls_of(namespace, name),
             logs=await self._logs.of(pods),
             events=await self._complaints.of([*current, *tried]),
+            queued=await self._queues.of(self._caches.kueue.versions, [*current, *tried]),
             starts=await self._starts.follow([*servers, *canaries]),
             told=await self._starts.told(sets.firsts(current), _known(raw)),
             sizing=self._sizing(raw),
@@ -200,9 +205,10 @@ class Gatherer:
             children=children,
             pods=pods,
             events=await self._complaints.of(waiting),
+            queued=await self._queues.of(self._caches.kueue.versions, children.values()),
             token=await self._token(namespace, spec, raw),
-            named_claim=await self._claim(namespace, _storage_claim(spec), raw),
-            source_claim=await self._claim(namespace, _source_claim(spec), raw),
+            named_claim=await self._claim(namespace, volume.storage_claim(spec), raw),
+            source_claim=await self._claim(namespace, volume.source_claim(spec), raw),
             url=await self._url(namespace, spec, raw),
         )
 
@@ -230,15 +236,6 @@ class Gatherer:
         data = found.get("data") or {}
         view = UrlView(reference.name, True, frozenset(data))
         return view.reading(data[reference.key]) if reference.key in data else view
-
-
-def _storage_claim(spec: LlamaWeightsSpec) -> str:
-    return (spec.storage.claim_name if spec.storage else "") or ""
-
-
-def _source_claim(spec: LlamaWeightsSpec) -> str:
-    origin = spec.source.claim if spec.source else None
-    return origin.name if origin else ""
 
 
 def _known(raw: Object) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from llama_operator.diagnose import events as kubernetes
 from llama_operator.diagnose import pods as diagnose
-from llama_operator.diagnose import results
+from llama_operator.diagnose import queues, results
 from llama_operator.diagnose.pods import Cause
 from llama_operator.reconcile.findings import WeightsDecision
 from llama_operator.reconcile.ownership import delete
@@ -40,6 +40,9 @@ def of_job(
 def why_it_waits(view: WeightsView, job: Object) -> Cause | None:
     """Why the pods of a Job do not run; None where they do, or nothing is known."""
     pods = _pods_of(view, job)
+    held = queues.cause([job, *pods], view.queued)
+    if held is not None:
+        return held
     cause = diagnose.not_started(pods, diagnose.JOB_IMAGE)
     cause = cause or kubernetes.worst([*pods, job], view.events)
     return cause and replace(cause, message=f"The Job does not start. {cause.message}")

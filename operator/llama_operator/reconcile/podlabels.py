@@ -30,7 +30,9 @@ def changes(view: DeploymentView) -> list[Label]:
 
 def _changes(view: DeploymentView, server: Object | None, every: Iterable[Object]) -> list[Label]:
     """Of those of these pods that are of the present template of what makes them."""
-    wanted = {**view.spec.pod_metadata.labels, **_held_back(view, server)}
+    own = view.spec.pod_metadata.labels
+    asked = {key: value for key, value in own.items() if not _of_queue(key)}
+    wanted = {**asked, **_held_back(view, server)}
     first = _users(server_template(server))
     pods = of_template(every, server)
     found = (_change(pod, wanted, first) for pod in pods if not leaves(pod))
@@ -62,6 +64,12 @@ def _change(pod: Object, wanted: Labels, first: Labels) -> Label | None:
 def _users(template: Object | None) -> Labels:
     """Those of a template that are the user's: all others have a prefix that is reserved."""
     every = (template or {}).get("metadata", {}).get("labels", {})
+    others = labels.RESERVED_PREFIXES
     return {
-        key: value for key, value in every.items() if not key.startswith(labels.RESERVED_PREFIXES)
+        key: value for key, value in every.items() if not (key.startswith(others) or _of_queue(key))
     }
+
+
+def _of_queue(key: str) -> bool:
+    """Whether a label is Kueue's: it writes its own into templates, and lets none of a pod change."""
+    return key.startswith(labels.QUEUE_PREFIX)

@@ -13,6 +13,7 @@ INFERENCES = Resource("serving.kserve.io", "v1beta1", "inferenceservices", "Infe
 LLM_INFERENCES = Resource(
     "serving.kserve.io", "v1alpha2", "llminferenceservices", "LLMInferenceService"
 )
+WORKLOADS = Resource("kueue.x-k8s.io", "v1beta2", "workloads", "Workload")
 SERVICES = Resource("", "v1", "services", "Service")
 POLICIES = Resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy")
 BUDGETS = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")

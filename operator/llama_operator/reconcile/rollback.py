@@ -1,7 +1,7 @@
 """When a new revision is given up, and where to: pure.
 
 A revision that all servers were ready with once is never given up: what fails later is not the
-change. Nor is one that only finds no node: the one before would not either.
+change. Nor is one that only finds no node, or waits in a queue: the one before would as well.
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from llama_operator.diagnose import servers
-from llama_operator.diagnose.pods import Logs
 from llama_operator.diagnose.template import of_template, stamp
-from llama_operator.reconcile import revisions
+from llama_operator.reconcile import revisions, turnover
 from llama_operator.reconcile.holders import answers
 from llama_operator.reconcile.record import Record
 from llama_operator.reconcile.snapshot import DeploymentView, Object
@@ -61,18 +60,22 @@ def undecided(view: DeploymentView, kept: Record, name: str) -> bool:
 
 def cause(view: DeploymentView, server: Object, kept: Record, name: str) -> Why | None:
     """Why the revision that is being rolled out is to be given up; None while it is not."""
-    return why(view.pods, server, view.logs, view.ranks) if undecided(view, kept, name) else None
+    return why(view, view.pods, server, view.ranks) if undecided(view, kept, name) else None
 
 
 def why(
-    pods: Iterable[Object], server: Object | None, logs: Logs, ranks: Iterable[Object] = ()
+    view: DeploymentView,
+    pods: Iterable[Object],
+    server: Object | None,
+    ranks: Iterable[Object] = (),
 ) -> Why | None:
     """Why none of these pods, of what makes them now, will ever answer; None while one may."""
-    found = servers.worst((*pods, *ranks), server, logs)
+    found = servers.worst((*pods, *ranks), server, view.logs)
     answering = any(map(answers, of_template(pods, server)))
     if found is not None and found.permanent and not answering:
         return found.reason, found.message
-    if servers.over_budget(server) and (found is None or found.reason != "Unschedulable"):
+    late = server is not None and turnover.over_budget(view, server, (*pods, *ranks))
+    if late and (found is None or found.reason != "Unschedulable"):
         return (found.reason, found.message) if found else _LATE
     return None
 

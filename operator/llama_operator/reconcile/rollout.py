@@ -221,6 +221,7 @@ def _situation(view: DeploymentView, template: Object, gpus: int) -> Situation:
         answers=any(answers(pod) for pod in view.pods),
         start_seconds=_start_seconds(view),
         room=found,
+        queue=view.spec.scheduling.queue_name or "",
     )
 
 
@@ -255,7 +256,8 @@ def _under_way(
     left = turnover.patience(view, server, kept)
     if left is None or left > 0:
         return Course(template, kept, again=left)
-    return _fall_back(view, name, as_it_is, strategy.fallen_back(now, kept))
+    held = turnover.queued(view, server)
+    return _fall_back(view, name, as_it_is, strategy.fallen_back(now, kept, queued=held))
 
 
 def _fall_back(view: DeploymentView, name: str, as_it_is: Course, instead: Record) -> Course:

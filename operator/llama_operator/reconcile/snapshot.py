@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from llama_operator.api import signed_url
+from llama_operator.api import labels, signed_url
 from llama_operator.api.signed_url import SignedUrl, UrlRefused
 from llama_operator.api.v1alpha1 import LlamaDeploymentSpec, LlamaWeightsSpec
 from llama_operator.catalog.catalog import Catalog
 from llama_operator.diagnose.events import Events
+from llama_operator.diagnose.queues import Workloads
 from llama_operator.diagnose.startup import Told
 from llama_operator.planner.devices import as_nodes
 from llama_operator.reconcile import sets
@@ -88,6 +89,8 @@ class World:
     # Likewise of HTTPRoute and of InferencePool.
     routes: tuple[str, ...] | None = None
     pools: tuple[str, ...] | None = None
+    # And of Kueue's Workload.
+    kueue: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -137,6 +140,8 @@ class DeploymentView:
     logs: Mapping[str, str] = field(default_factory=dict)
     # Of pods that wait to be started, what Kubernetes says of them.
     events: Events = field(default_factory=dict)
+    # Of pods that a queue holds back, what Kueue says of them.
+    queued: Workloads = field(default_factory=dict)
     # Of pods that start, how that goes, by the UID of the pod.
     starts: Mapping[str, Start] = field(default_factory=dict)
     # A pod that serves, and what it told on the way, where the status has not that of one yet.
@@ -211,6 +216,8 @@ class WeightsView:
     pods: tuple[Object, ...] = ()
     # Of Jobs, pods and claims that wait, what Kubernetes says of them.
     events: Events = field(default_factory=dict)
+    # Of Jobs that are suspended, what Kueue says of them.
+    queued: Workloads = field(default_factory=dict)
     token: SecretView | None = None
     # The claim that spec.storage.claimName names, where it names one.
     named_claim: Object | None = None
@@ -223,6 +230,11 @@ class WeightsView:
     def owner(self) -> Owner:
         """The owner of the children."""
         return owner_of(self.raw)
+
+    @property
+    def queue(self) -> str:
+        """The queue of Kueue that its Jobs are to wait in; "" for none."""
+        return str(self.raw["metadata"].get("labels", {}).get(labels.QUEUE, ""))
 
     @property
     def status(self) -> Object:

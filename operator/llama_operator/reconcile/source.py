@@ -60,7 +60,7 @@ def finished(view: WeightsView) -> Fetching:
     source = view.spec.source
     placed = source.claim if source else None
     origin = Placed(placed.name, placed.path) if placed and _in_place(view) else Hub("")
-    base = Fetching(view.owner, view.spec, origin, settings=view.world.settings)
+    base = Fetching(view.owner, view.spec, origin, queue=view.queue, settings=view.world.settings)
     claim_name = "" if isinstance(origin, Placed) else _own_claim(view)
     return replace(base, path=str(view.status.get("path", "")), claim=claim_name)
 
@@ -262,7 +262,7 @@ def _in_place(view: WeightsView) -> bool:
 
 
 def _located(view: WeightsView, origin: Origin) -> Fetching:
-    base = Fetching(view.owner, view.spec, origin, settings=view.world.settings)
+    base = Fetching(view.owner, view.spec, origin, queue=view.queue, settings=view.world.settings)
     commit = view.status.get("commit", "")
     if isinstance(origin, Placed) and not origin.converts:
         return replace(base, commit=commit, path=origin.directory)

@@ -7,8 +7,9 @@ from dataclasses import replace
 from llama_operator.api import labels
 from llama_operator.api.conditions import Condition, Status, find, merge
 from llama_operator.api.template import OF_KSERVE
-from llama_operator.diagnose import servers
+from llama_operator.diagnose import queues, servers
 from llama_operator.diagnose.pods import Cause
+from llama_operator.diagnose.template import of_template
 from llama_operator.diagnose.words import same_but_for_numbers
 from llama_operator.reconcile import (
     adapters,
@@ -18,7 +19,9 @@ from llama_operator.reconcile import (
     reported,
     routing,
     scaling,
+    turnover,
 )
+from llama_operator.reconcile import queues as kueue
 from llama_operator.reconcile.actions import Failure
 from llama_operator.reconcile.course import Course
 from llama_operator.reconcile.decide import Decision
@@ -93,11 +96,12 @@ def _conditions(
     pods = (*view.pods, *view.ranks)
     found = servers.worst(pods, server, view.logs, view.events)
     cause = groups.told(view, server, _steady(view, found))
+    held = queues.cause(of_template(pods, server), view.queued)
     degraded = _degraded(
         [*_problems(decision, server, failure, cause), *_others(view, decision, missing)]
     )
     available = _available(view, server, degraded)
-    progressing = _progressing(view, decision, server, cause)
+    progressing = _progressing(view, decision, server, held or cause)
     parts = [decision.judgement.condition, decision.weights_ready, available, progressing]
     return [_ready(view, [*parts, degraded]), *parts, degraded]
 
@@ -124,12 +128,18 @@ def _ready(view: DeploymentView, parts: list[Condition]) -> Condition:
             "ScalingUp",
         ):
             status: Status = "Unknown" if condition.status == "Unknown" else "False"
-            return _unmet(status, condition, degraded)
+            return _unmet(status, _telling(condition, good), degraded)
     if degraded.status == "True":
         return Condition("Ready", "False", degraded.reason, degraded.message)
     if view.spec.replicas == 0:
         return Condition("Ready", "True", "ScaledToZero", "spec.replicas is 0")
     return Condition("Ready", "True", "Serving", f"All {view.spec.replicas} replicas answer")
+
+
+def _telling(unmet: Condition, parts: list[Condition]) -> Condition:
+    """What Ready repeats: that nothing answers says less than that all wait in a queue."""
+    queued = next((each for each in parts if each.reason == queues.REASON), None)
+    return queued if queued and unmet.type == "Available" else unmet
 
 
 def _unmet(status: Status, condition: Condition, degraded: Condition) -> Condition:
@@ -178,8 +188,22 @@ def _progressing(
         return held_up
     if not _current(view, decision, server):
         return _moves("True", "RollingOut", "Replicas are being replaced by this generation")
-    stall = _stalled_before(view) if not decision.stalls else decision.stalls[0].message
-    moves = _rollout(server, view.spec.replicas, cause, stall)
+    return _queued(cause) or _moving(view, decision, server, cause)
+
+
+def _queued(cause: Cause | None) -> Condition | None:
+    if cause is None or cause.reason != queues.REASON:
+        return None
+    return _moves("False", "Queued", cause.message)
+
+
+def _moving(
+    view: DeploymentView, decision: Decision, server: Object, cause: Cause | None
+) -> Condition:
+    late = turnover.over_budget(view, server, (*view.pods, *view.ranks))
+    told = _stalled_before(view) if not decision.stalls else decision.stalls[0].message
+    stall = told or (_OVER_BUDGET if late else "")
+    moves = _rollout(server, view.spec.replicas, cause, stall, late=late)
     waits = kserve.waits(view) if moves.reason == "RolloutComplete" else ""
     return _moves("True", "Starting", waits) if waits else moves
 
@@ -210,11 +234,13 @@ def _moves(status: Status, reason: str, message: str) -> Condition:
     return Condition("Progressing", status, reason, message)
 
 
-def _rollout(server: Object, wanted: int, cause: Cause | None, stall: str) -> Condition:
+def _rollout(
+    server: Object, wanted: int, cause: Cause | None, stall: str, *, late: bool
+) -> Condition:
     live = server.get("status", {})
     replicas, ready = live.get("replicas", 0), live.get("readyReplicas", 0)
-    if servers.over_budget(server) or (stall and ready < wanted):
-        return _moves("False", "StartupStalled", stall or _OVER_BUDGET)
+    if late or (stall and ready < wanted):
+        return _moves("False", "StartupStalled", stall)
     if live.get("updatedReplicas", 0) < min(wanted, replicas):
         return _moves("True", "RollingOut", "Replicas are being replaced by this generation")
     if replicas > wanted:
@@ -248,7 +274,7 @@ def _others(
     adapter = adapters.trouble(view, decision.adapters)
     pulling = decision.course.pulling if decision.course else None
     image = pulling.unable if pulling else None
-    found = (missing, routing.problem(view), adapter, image)
+    found = (missing, routing.problem(view), kueue.problem(view), adapter, image)
     return [each for each in found if each is not None]
 
 

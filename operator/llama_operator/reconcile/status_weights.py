@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from llama_operator.api.conditions import Condition, merge
+from llama_operator.diagnose import queues
 from llama_operator.reconcile.actions import Failure
 from llama_operator.reconcile.findings import WeightsDecision
 from llama_operator.reconcile.snapshot import Object, WeightsView
@@ -43,7 +44,8 @@ def _conditions(
         return [Condition("Ready", "False", failure.reason, failure.message), *parts]
     unmet = [part for status in ("False", "Unknown") for part in parts if part.status == status]
     if unmet:
-        first = unmet[0]
+        # A claim may wait for the first pod, which waits in the queue.
+        first = next((part for part in unmet if part.reason == queues.REASON), unmet[0])
         return [Condition("Ready", first.status, first.reason, first.message), *parts]
     return [Condition("Ready", "True", "Published", "The copy is complete and verified"), *parts]
 

@@ -29,6 +29,8 @@ class Situation:
     answers: bool = True
     start_seconds: int = 0
     room: Room | None = None
+    # Of Kueue; "" for none.
+    queue: str = ""
 
 
 def choose(now: Situation) -> Record | None:
@@ -121,14 +123,20 @@ def _downtime(now: Situation) -> str:
     took = f"about {now.start_seconds} s, as the last start took" if now.start_seconds else ""
     return (
         "the only server stops before the new one starts; no answer for "
-        f"{took or 'as long as a start takes'}"
+        f"{took or 'as long as a start takes'}{_contested(now)}"
     )
 
 
-def fallen_back(now: Situation, record: Record) -> Record:
-    """The strategy once a surge has found no node."""
-    text = f"No node took the new server within {PENDING_SECONDS} s: "
+def _contested(now: Situation) -> str:
+    """What a server gives up, it has to ask its queue for again."""
+    return f", and longer if others in queue {now.queue} take its quota first" if now.queue else ""
+
+
+def fallen_back(now: Situation, record: Record, *, queued: bool = False) -> Record:
+    """The strategy once a surge has found no node, or its queue has no quota for one."""
+    who = f"Queue {now.queue}".rstrip() + " let no" if queued else "No node took the"
+    text = f"{who} new server {'start ' * queued}within {PENDING_SECONDS} s: "
     if now.replicas > 1:
-        text += "servers are replaced one at a time"
+        text += f"servers are replaced one at a time{_contested(now)}"
         return replace(record, strategy="InPlace", surge=0, reason=text)
     return replace(record, strategy="Swap", surge=0, reason=text + _downtime(now))

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from llama_operator.api.conditions import Condition
 from llama_operator.api.quantity import human_bytes, parse_bytes
+from llama_operator.api.v1alpha1 import LlamaWeightsSpec
 from llama_operator.diagnose import events as kubernetes
 from llama_operator.reconcile.snapshot import Object, WeightsView
 from llama_operator.reconcile.source import claim_of, missing_claim
@@ -108,3 +109,14 @@ def _claim_condition(found: Object, needed: int, field: str) -> Condition:
     if size < needed:
         return _too_small(field, f"PersistentVolumeClaim {name} has", size, needed)
     return Condition("VolumeReady", "True", "Bound", f"PersistentVolumeClaim {name} is bound")
+
+
+def storage_claim(spec: LlamaWeightsSpec) -> str:
+    """The claim that copies are to lie on, where the user has named one."""
+    return (spec.storage.claim_name if spec.storage else "") or ""
+
+
+def source_claim(spec: LlamaWeightsSpec) -> str:
+    """The claim that the files lie on already, where there is one."""
+    origin = spec.source.claim if spec.source else None
+    return origin.name if origin else ""

@@ -62,6 +62,7 @@ def watch(manager: Manager, caches: Caches, servers: Controller, weights: Contro
         manager.watch(definition.informer, servers, lambda _: routed(caches))
     manager.watch(caches.gateways, servers, routed_by(caches), predicate=listeners.changed)
     manager.watch(caches.lws.informer, servers, lambda _: grouped(caches))
+    manager.watch(caches.kueue.informer, servers, lambda _: queued(caches))
     for definition in (caches.kserve, caches.llm_kserve):
         manager.watch(definition.informer, servers, lambda _: behind_kserve(caches))
     manager.watch(caches.keda.informer, servers, lambda _: autoscaled(caches))
@@ -193,6 +194,13 @@ def grouped(caches: Caches) -> list[Key]:
 def behind_kserve(caches: Caches) -> list[Key]:
     """Deployments that KServe is to serve: it has come or gone."""
     return _where(caches.deployments, lambda raw: raw["spec"].get("backend") == "kserve")
+
+
+def queued(caches: Caches) -> list[Key]:
+    """Deployments with a queue: what makes them wait has come or gone."""
+    return _where(
+        caches.deployments, lambda raw: bool(raw["spec"].get("scheduling", {}).get("queueName"))
+    )
 
 
 def routed(caches: Caches) -> list[Key]:

@@ -155,4 +155,6 @@ class Fetching:
     claim: str = ""
     claim_bytes: int = 0
     needed: int = 0
+    # Of Kueue, for all Jobs; "" for none.
+    queue: str = ""
     settings: Settings = field(default_factory=Settings)

@@ -7,6 +7,8 @@ help; any other failure is retried by the Job controller with its own backoff.
 
 from __future__ import annotations
 
+from typing import Any
+
 from llama_operator.api import labels
 from llama_operator.api.v1alpha1_weights import CaBundle
 from llama_operator.api.wire import as_dict
@@ -32,12 +34,18 @@ def preflight_name(fetching: Fetching) -> str:
     A Job whose pod no node takes, or whose image does not exist, never ends: only another name
     lets a corrected toleration or image through.
     """
-    return hashed_name(fetching.owner.name, "preflight", {"pod": _preflight_pod(fetching)})
+    return _named(fetching, "preflight", pod=_preflight_pod(fetching))
 
 
 def fetch_name(fetching: Fetching) -> str:
     """Named by its whole pod, for the same reason; what has been fetched is gone on with."""
-    return hashed_name(fetching.owner.name, "fetch", {"pod": _fetch_pod(fetching)})
+    return _named(fetching, "fetch", pod=_fetch_pod(fetching))
+
+
+def _named(fetching: Fetching, purpose: str, **inputs: Any) -> str:
+    """By the queue as well: Kueue lets no Job that it has admitted change to another one."""
+    queue = {"queue": fetching.queue} if fetching.queue else {}
+    return hashed_name(fetching.owner.name, purpose, {**inputs, **queue})
 
 
 def preflight(fetching: Fetching) -> Object:
@@ -56,7 +64,7 @@ def fetch(fetching: Fetching) -> Object:
 def verify_name(fetching: Fetching, since: str) -> str:
     """Named by its pod and by the round: the last one ended at `since`."""
     pod = _verify_pod(fetching, "")
-    return hashed_name(fetching.owner.name, "verify", {"pod": pod, "since": since})
+    return _named(fetching, "verify", pod=pod, since=since)
 
 
 def verify(fetching: Fetching, digest: str, since: str) -> Object:
@@ -180,6 +188,13 @@ def _bundle(fetching: Fetching) -> CaBundle | None:
     return fetching.spec.ca_bundle or fetching.settings.ca_bundle
 
 
+def _metadata(fetching: Fetching, name: str, component: str) -> Object:
+    meta = metadata(fetching.owner, name, component)
+    if fetching.queue:
+        meta["labels"] = {**meta["labels"], labels.QUEUE: fetching.queue}
+    return meta
+
+
 def _job(fetching: Fetching, name: str, component: str, pod: Object) -> Object:
     rules = [
         {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
@@ -188,7 +203,8 @@ def _job(fetching: Fetching, name: str, component: str, pod: Object) -> Object:
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": metadata(fetching.owner, name, component),
+        "metadata": _metadata(fetching, name, component),
+        # Not `suspend`: that is for Kueue, or whoever lets a Job wait.
         "spec": {
             "backoffLimit": RETRIES,
             "podFailurePolicy": {"rules": rules},

@@ -46,10 +46,17 @@ def template(serving: Serving) -> Object:
         **child_labels(serving.owner, labels.SERVER),
         labels.VOLUME: volume_label(serving.weights.claim),
     }
-    meta: Object = {"labels": {**user.labels, **own, **unscraped(serving.spec)}}
+    meta: Object = {"labels": {**_users_labels(serving), **own, **unscraped(serving.spec)}}
     carried = {**guarding.carried(serving), **adapting.carried(serving), **devices.carried(serving)}
     meta["annotations"] = {**user.annotations, **carried, **compile_cache.carried(serving)}
     return {"metadata": meta, "spec": _pod_spec(serving)}
+
+
+def _users_labels(serving: Serving) -> dict[str, str]:
+    """Without a queue of their own where the spec names one: Kueue would write that over it."""
+    every = serving.spec.pod_metadata.labels
+    named = serving.spec.scheduling.queue_name
+    return {key: value for key, value in every.items() if not (named and key == labels.QUEUE)}
 
 
 def _pod_spec(serving: Serving) -> Object:

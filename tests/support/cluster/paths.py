@@ -16,6 +16,7 @@ PICKER_MODULE = GO_MODULE / "epp"
 SIGNING_MODULE = GO_MODULE / "signing"
 REGISTRY_MODULE = GO_MODULE / "registry"
 POLICY_MODULE = GO_MODULE / "policy"
+VOLCANO_MODULE = GO_MODULE / "volcano"
 
 
 def cache() -> Path:

@@ -26,6 +26,7 @@ from .paths import (
     POLICY_MODULE,
     REGISTRY_MODULE,
     SIGNING_MODULE,
+    VOLCANO_MODULE,
     tool_cache,
 )
 
@@ -34,6 +35,7 @@ ETCD = "go.etcd.io/etcd/server/v3"
 COREDNS = "github.com/coredns/coredns"
 HELM = "helm.sh/helm/v4"
 LWS = "sigs.k8s.io/lws"
+VOLCANO = "volcano.sh/volcano"
 GATEWAY_EXTENSION = "sigs.k8s.io/gateway-api-inference-extension"
 COSIGN = "github.com/sigstore/cosign/v3"
 CRANE = "github.com/google/go-containerregistry"
@@ -100,7 +102,20 @@ POLICY_TESTER = Tool(
 )
 # Publishes devices to claim; of this repository, one slow test asks for it.
 DRA_DRIVER = Tool("dra-driver", "./dradriver", ours=True)
-SELDOM = (PICKER, DRA_DRIVER, *SIGNING, REGISTRY, POLICY_TESTER)
+# Another scheduler, which places all ranks of a group or none; one slow test asks for it.
+VOLCANO_SCHEDULER = Tool("vc-scheduler", f"{VOLCANO}/cmd/scheduler", VOLCANO, VOLCANO_MODULE)
+VOLCANO_CONTROLLERS = Tool(
+    "vc-controller-manager", f"{VOLCANO}/cmd/controller-manager", VOLCANO, VOLCANO_MODULE
+)
+SELDOM = (
+    PICKER,
+    VOLCANO_SCHEDULER,
+    VOLCANO_CONTROLLERS,
+    DRA_DRIVER,
+    *SIGNING,
+    REGISTRY,
+    POLICY_TESTER,
+)
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,12 @@ Service, under an authority made for this.
 from __future__ import annotations
 
 import base64
-import os
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support.cluster import Cluster, ClusterError
+from tests.support import gomodule
+from tests.support.cluster import Cluster
 from tests.support.cluster.paths import tool_cache
 from tests.support.cluster.pki import Authority
 from tests.support.cluster.ports import held
@@ -24,14 +23,10 @@ from tests.support.stack import answers, wait_for
 
 Object = dict[str, Any]
 NAMESPACE = "kserve"
-BUILD_SECONDS = 1800
 
 
 def program(name: str, package: str) -> Path:
-    """The program `name` of a package of KServe's; some minutes where it is not there yet.
-
-    By the module's own go.mod, whose replacements would not count in a module that needs it.
-    """
+    """The program `name` of a package of KServe's; some minutes where it is not there yet."""
     directory = tool_cache() / f"{name}-{VERSION}"
     once(directory, f"1 {SUM}", lambda: _build(directory / name, package))
     return directory / name
@@ -39,18 +34,7 @@ def program(name: str, package: str) -> Path:
 
 def _build(program: Path, package: str) -> None:
     program.parent.mkdir(parents=True)
-    command = ["go", "build", "-trimpath", "-ldflags", "-s -w", "-o", str(program), package]
-    done = subprocess.run(
-        command,
-        cwd=source(),
-        env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"},
-        capture_output=True,
-        text=True,
-        timeout=BUILD_SECONDS,
-        check=False,
-    )
-    if done.returncode:
-        raise ClusterError(f"building {program.name} failed:\n{done.stderr[-2000:]}")
+    gomodule.build(source(), package, program)
 
 
 @dataclass(frozen=True)

@@ -41,8 +41,11 @@ def define(cluster: Cluster) -> None:
     definitions.define(cluster, crd, NAME)
 
 
-def install(cluster: Cluster, directory: Path) -> None:
-    """Install the definition and start the controller; it ends with the cluster."""
+def install(cluster: Cluster, directory: Path, gangs: str = "") -> None:
+    """Install the definition and start the controller; it ends with the cluster.
+
+    `gangs`: the scheduler that it is to tell which pods belong together.
+    """
     build.ensure([tools.LWS_MANAGER], Progress())
     define(cluster)
     host, certs = cluster.host_address, directory / "lws"
@@ -52,7 +55,7 @@ def install(cluster: Cluster, directory: Path) -> None:
     with held(2) as (port, health):
         pass
     settings = certs / "config.yaml"
-    settings.write_text(json.dumps(_settings(host, port, health, certs)))
+    settings.write_text(json.dumps(_settings(host, port, health, certs, gangs)))
     argv = (str(tools.path_of(MANAGER)), f"--config={settings}", "--leader-elect=false")
     env = (("KUBECONFIG", str(cluster.kubeconfig)),)
     cluster.processes.start(Command(MANAGER, argv, env))
@@ -77,8 +80,10 @@ def installed(cluster: Cluster, directory: Path) -> Iterator[None]:
         cluster.kubectl("delete", "crd", NAME)
 
 
-def _settings(host: str, port: int, health: int, certs: Path) -> Object:
+def _settings(host: str, port: int, health: int, certs: Path, gangs: str) -> Object:
+    by = {"gangSchedulingManagement": {"schedulerProvider": gangs}} if gangs else {}
     return {
+        **by,
         "apiVersion": "config.lws.x-k8s.io/v1alpha1",
         "kind": "Configuration",
         "leaderElection": {"leaderElect": False},
