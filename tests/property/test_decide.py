@@ -84,15 +84,29 @@ def test_a_crash_after_any_action_ends_in_the_same_world(
 
 
 def lasting(simulation: Simulation) -> dict[str, object]:
-    """All objects without `lastGood`.
+    """All objects without `lastGood`, and without adapters where the volume of the copy was lost.
 
-    That is a memory: whether a server was seen to answer before its volume was lost is a matter of
-    when somebody looked.
+    Those are memories: whether a server was seen, to answer or to have a node, before its volume was
+    lost is a matter of when somebody looked.
     """
-    picture = copy.deepcopy(simulation.memory.picture())
+    picture: dict[str, Any] = copy.deepcopy(simulation.memory.picture())
     for obj in picture.values():
         obj.get("status", {}).get("revision", {}).pop("lastGood", None)
-    return dict(picture)
+    if any(map(_is_lost, picture.values())):
+        picture = {key: obj for key, obj in picture.items() if "-adapter" not in key}
+        told = picture[f"LlamaDeployment/{simulation.name}"]["status"]
+        told.pop("adapters", None)
+        told["conditions"] = [each for each in told["conditions"] if each["type"] != "Degraded"]
+    return picture
+
+
+def _is_lost(obj: Any) -> bool:
+    conditions = (
+        obj.get("status", {}).get("conditions", ()) if obj["kind"] == "LlamaWeights" else ()
+    )
+    return any(
+        (each["type"], each["reason"]) == ("VolumeReady", "ClaimMissing") for each in conditions
+    )
 
 
 @worlds
