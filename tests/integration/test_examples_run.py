@@ -15,7 +15,7 @@ import pytest
 import yaml
 from tests.integration.played import Kubelet
 from tests.integration.test_operator import CLASS, SHAPE
-from tests.support import gateway, kserve, lws
+from tests.support import gateway, kserve, kueue, lws
 from tests.support.builders import COMMIT, DIGEST
 from tests.support.cluster import Cluster
 from tests.support.hub.meta import signed
@@ -96,6 +96,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         lws.define(cluster)
         kserve.define(cluster)
         kserve.define_llm(cluster)
+        kueue.define(cluster)
         gateway.define(cluster, gateway.GATEWAYS, gateway.ROUTES, gateway.POOLS)
         items = {"apiVersion": "v1", "kind": "List", "items": THERE}
         cluster.kubectl("apply", "-f", "-", input=json.dumps(items))

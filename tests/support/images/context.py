@@ -99,7 +99,7 @@ def _uv(kept: Path, target: Path) -> None:
 
 
 def _timeless() -> None:
-    """Builders judge a layer by the times of its files, and uv notes that of each wheel."""
+    """Builders judge a layer by the times of its files as well."""
     for file in STAGED.rglob("*"):
         os.utime(file, (0, 0))
 
