@@ -27,6 +27,8 @@ INSTALL_POOLS = (
 )
 _MISSING = "DependencyMissing"
 _KINDS = ("HTTPRoute", "InferencePool", "Ingress")
+# What a Gateway says of each route, and of each pool that one leads to.
+_JUDGED = ("Accepted", "ResolvedRefs")
 # Gateways that were never there come with no event that tells so, once their kind is installed.
 _LOOK_SECONDS = 5.0
 
@@ -75,16 +77,22 @@ def _no_gateway(view: DeploymentView) -> str:
 
 
 def _refused(view: DeploymentView) -> str:
-    for parent in _parents(view):
-        for kind in ("Accepted", "ResolvedRefs"):
-            told = _condition(view, parent, kind)
-            if told.get("status") == "False":
-                name, namespace = view.owner.name, view.owner.namespace
-                return (
-                    f"spec.endpoint.httpRoute: Gateway {'/'.join(_gateway(view, parent))} says "
-                    f"{told.get('reason', kind)}: kubectl describe httproute {name} -n {namespace}"
-                )
+    """What a Gateway has against the route, or against the pool that it leads to."""
+    judged = {"spec.endpoint.httpRoute": _route(view), "spec.endpoint.routing": _pool(view)}
+    for field, obj in judged.items():
+        for parent in _parents(obj):
+            for kind in _JUDGED:
+                told = _condition(obj, parent, kind)
+                if told.get("status") == "False":
+                    reason = told.get("reason", kind)
+                    return f"{field}: {_words(view, parent, reason, obj['kind'].lower())}"
     return ""
+
+
+def _words(view: DeploymentView, parent: Object, reason: str, kind: str) -> str:
+    gateway = "/".join(_gateway(view, parent))
+    look = f"kubectl describe {kind} {view.owner.name} -n {view.owner.namespace}"
+    return f"Gateway {gateway} says {reason}: {look}"
 
 
 # -- where it leads from --------------------------------------------------------------------------
@@ -113,9 +121,9 @@ def _of_route(view: DeploymentView) -> str:
 def _addresses(view: DeploymentView) -> Iterator[Address]:
     wanted = view.spec.endpoint.http_route
     hosts = list(wanted.hostnames) if wanted else []
-    for parent in _parents(view):
-        kinds = ("Accepted", "ResolvedRefs")
-        if all(_condition(view, parent, kind).get("status") == "True" for kind in kinds):
+    route = _route(view)
+    for parent in _parents(route):
+        if all(_condition(route, parent, kind).get("status") == "True" for kind in _JUDGED):
             gateway, reference = _gateway(view, parent), parent.get("parentRef", {})
             there = (view.gateways or {}).get(gateway)
             if there is not None:
@@ -129,8 +137,14 @@ def _route(view: DeploymentView) -> Object:
     return dict(view.children.get(("HTTPRoute", view.owner.name), {})) if wanted else {}
 
 
-def _parents(view: DeploymentView) -> list[Object]:
-    return list(_route(view).get("status", {}).get("parents") or ())
+def _pool(view: DeploymentView) -> Object:
+    wanted = view.spec.endpoint.http_route is not None
+    wanted = wanted and view.spec.endpoint.routing == "PrefixAware"
+    return dict(view.children.get(("InferencePool", view.owner.name), {})) if wanted else {}
+
+
+def _parents(obj: Object) -> list[Object]:
+    return list(obj.get("status", {}).get("parents") or ())
 
 
 def _gateway(view: DeploymentView, parent: Object) -> listeners.Parent:
@@ -138,10 +152,10 @@ def _gateway(view: DeploymentView, parent: Object) -> listeners.Parent:
     return reference.get("namespace") or view.owner.namespace, str(reference.get("name", ""))
 
 
-def _condition(view: DeploymentView, parent: Object, kind: str) -> Object:
-    """What a Gateway says of the route as it is now."""
+def _condition(obj: Object, parent: Object, kind: str) -> Object:
+    """What a Gateway says of a route or a pool as it is now."""
     told = dict(find(parent.get("conditions") or (), kind) or {})
-    now = _route(view)["metadata"].get("generation", 0)
+    now = obj["metadata"].get("generation", 0)
     return told if told.get("observedGeneration", now) == now else {}
 
 

@@ -251,6 +251,40 @@ def test_a_refusal_of_a_gateway_is_told_by_its_reason(
     assert routing.external_url(view) == ""
 
 
+def pooled(*conditions: Object, routing: str = "PrefixAware") -> DeploymentView:
+    """As `look` with a route that is accepted, and what the Gateway says of its pool."""
+    endpoint = {**routed("a.example.com"), "routing": routing}
+    view = look(endpoint, (PARENT, said()), public=gateway(HTTPS))
+    told = {"parents": [{"parentRef": PARENT, "conditions": list(conditions)}]}
+    meta = {"name": "web", "namespace": "default", "uid": "p", "generation": 2}
+    pool = {"kind": "InferencePool", "metadata": meta, "status": told}
+    env = world(routes=V1, pools=V1)
+    return replace(view, world=env, children={**view.children, ("InferencePool", "web"): pool})
+
+
+def test_a_refusal_of_a_pool_is_told_as_well() -> None:
+    problem = routing.problem(pooled(*said("True", "False")))
+    assert problem is not None
+    assert problem[1].startswith(
+        "spec.endpoint.routing: Gateway infra/public says ResolvedRefsFalse"
+    )
+    assert "kubectl describe inferencepool web -n default" in problem[1]
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        pooled(*said()),
+        pooled(*said("Unknown")),
+        pooled(*said("False", observedGeneration=1)),
+        pooled(*said("False"), routing="None"),
+    ],
+    ids=["taken", "not judged yet", "of an earlier one", "not wanted"],
+)
+def test_a_pool_that_nobody_refuses_is_no_problem(view: DeploymentView) -> None:
+    assert routing.problem(view) is None
+
+
 @pytest.mark.parametrize(
     "conditions",
     [[], said("Unknown"), said(observedGeneration=1), said("False", observedGeneration=1)],
