@@ -5,7 +5,6 @@ The Gateway that it puts routes on is not run: what that would say of them is pl
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from tests.support import gateway
+from tests.support import gateway, webhooks
 from tests.support.cluster import Cluster
 from tests.support.kserve import LLM, LLM_PRESETS, define_llm, own, source
 from tests.support.kserve.own import NAMESPACE
@@ -42,8 +41,8 @@ def install(cluster: Cluster, directory: Path) -> None:
     reached = own.start(cluster, made, directory / NAME, "--metrics-secure=false")
     for configuration in _webhooks():
         for webhook in configuration["webhooks"]:
-            reached.point(webhook)
-        cluster.kubectl("apply", "--server-side", "-f", "-", input=json.dumps(configuration))
+            webhooks.point(webhook, reached)
+        webhooks.apply(cluster, [configuration])
 
 
 @contextmanager
@@ -55,10 +54,7 @@ def installed(cluster: Cluster, directory: Path) -> Iterator[None]:
     finally:
         # First what it has a finalizer on, then the webhooks, which nothing could pass without it.
         cluster.kubectl("delete", "crd", LLM, LLM_PRESETS)
-        names = [f"{each['kind']}/{each['metadata']['name']}" for each in _webhooks()]
-        cluster.kubectl("delete", *names)
-        cluster.processes.stop([NAME])
-        cluster.processes.forget([NAME])
+        webhooks.stop(cluster, NAME, _webhooks())
         gateway.remove(cluster, *_OF_GATEWAY)
         cluster.kubectl("delete", "namespace", NAMESPACE)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from tests.support import definitions, kserve
+from tests.support import definitions, kserve, webhooks
 from tests.support.cluster import Cluster
 from tests.support.kserve import own
 from tests.support.kserve.own import NAMESPACE
@@ -37,8 +37,7 @@ def install(cluster: Cluster, directory: Path) -> None:
         definitions.define(cluster, crd, f"{kind}.serving.kserve.io")
     cluster.kubectl("create", "namespace", NAMESPACE)
     cluster.kubectl("apply", "--server-side", "-f", "-", input=json.dumps(_settings()))
-    for each in _webhooks(own.start(cluster, made, directory / NAME)):
-        cluster.kubectl("apply", "--server-side", "-f", "-", input=json.dumps(each))
+    webhooks.apply(cluster, _webhooks(own.start(cluster, made, directory / NAME)))
 
 
 def _settings() -> Object:
@@ -49,11 +48,11 @@ def _settings() -> Object:
     return settings
 
 
-def _webhooks(reached: own.Reached) -> list[Object]:
+def _webhooks(reached: tuple[str, str]) -> list[Object]:
     """As KServe's own, but for the address."""
     file = kserve.source() / "config/webhook/manifests.yaml"
     found: list[Object] = list(yaml.safe_load_all(file.read_text()))
     for each in found:
         for webhook in each["webhooks"]:
-            reached.point(webhook)
+            webhooks.point(webhook, reached)
     return found

@@ -1,12 +1,7 @@
-"""The real Kueue: its definitions and its manager, built from its module, as a process.
-
-It runs with the administrator's rights. Its webhooks are reached at an address instead of by a
-Service, under an authority made for this.
-"""
+"""The real Kueue: its definitions and its manager, built from its module, as a process."""
 
 from __future__ import annotations
 
-import base64
 import json
 import shutil
 import tempfile
@@ -17,14 +12,10 @@ from typing import Any
 
 import yaml
 
-from tests.support import definitions, gomodule
+from tests.support import definitions, gomodule, webhooks
 from tests.support.cluster import Cluster
 from tests.support.cluster.paths import tool_cache
-from tests.support.cluster.pki import Authority
-from tests.support.cluster.ports import held
-from tests.support.cluster.processes import Command
 from tests.support.once import once
-from tests.support.stack import answers, wait_for
 
 Object = dict[str, Any]
 MODULE, VERSION = "sigs.k8s.io/kueue", "v0.17.0"
@@ -67,21 +58,12 @@ def install(cluster: Cluster, directory: Path) -> None:
     made = program()
     define(cluster)
     cluster.kubectl("create", "namespace", NAMESPACE)
-    host, certs = cluster.host_address, directory / "kueue"
-    authority = Authority(certs)
-    authority.create()
-    authority.server("tls", "kueue", [host])
-    with held(2) as (port, health):
-        pass
-    settings = certs / "config.yaml"
-    settings.write_text(json.dumps(_settings(host, port, health, certs)))
+    place = webhooks.Place.made(cluster, "kueue", directory / "kueue")
+    settings = place.certs / "config.yaml"
+    settings.write_text(json.dumps(_settings(place)))
     argv = (str(made), f"--config={settings}", "--feature-gates=VisibilityOnDemand=false")
-    env = (("KUBECONFIG", str(cluster.kubeconfig)), ("KUEUE_METRICS_CERTS", str(certs)))
-    cluster.processes.start(Command(MANAGER, argv, env))
-    wait_for(lambda: answers(f"http://{host}:{health}/readyz"), 60, "Kueue's manager")
-    ca = base64.b64encode(authority.ca.certificate.read_bytes()).decode()
-    for configuration in _webhooks(f"https://{host}:{port}", ca):
-        cluster.kubectl("apply", "--server-side", "-f", "-", input=json.dumps(configuration))
+    webhooks.start(cluster, MANAGER, argv, place, KUEUE_METRICS_CERTS=str(place.certs))
+    webhooks.apply(cluster, _webhooks(place.reached))
 
 
 def define(cluster: Cluster) -> None:
@@ -102,11 +84,8 @@ def installed(cluster: Cluster, directory: Path) -> Iterator[None]:
 
 
 def remove(cluster: Cluster) -> None:
-    """The webhooks first: without their server no pod could be made."""
-    names = [f"{each['kind']}/{each['metadata']['name']}" for each in _webhooks("", "")]
-    cluster.kubectl("delete", *names)
-    cluster.processes.stop([MANAGER])
-    cluster.processes.forget([MANAGER])
+    """All but the definitions."""
+    webhooks.stop(cluster, MANAGER, _webhooks(webhooks.NAMES_ONLY))
     cluster.kubectl("delete", "namespace", NAMESPACE)
 
 
@@ -141,29 +120,24 @@ def _group(quota: Object) -> Object:
     }
 
 
-def _settings(host: str, port: int, health: int, certs: Path) -> Object:
+def _settings(place: webhooks.Place) -> Object:
     return {
+        **place.configuration(),
         "apiVersion": "config.kueue.x-k8s.io/v1beta2",
         "kind": "Configuration",
         "namespace": NAMESPACE,
-        "leaderElection": {"leaderElect": False},
-        "internalCertManagement": {"enable": False},
-        "webhook": {"host": host, "port": port, "certDir": str(certs)},
-        "metrics": {"bindAddress": "0"},
-        "health": {"healthProbeBindAddress": f"{host}:{health}"},
         "integrations": {"frameworks": list(_HANDLED)},
     }
 
 
-def _webhooks(address: str, ca: str) -> list[Object]:
+def _webhooks(reached: tuple[str, str]) -> list[Object]:
     """As Kueue's own, but for the address."""
     manifest = source() / "config/components/webhook/manifests.yaml"
     found = list(yaml.safe_load_all(manifest.read_text()))
     for each in found:
         each["metadata"]["name"] = f"kueue-{each['metadata']['name']}"
         for webhook in each["webhooks"]:
-            path = webhook["clientConfig"].pop("service")["path"]
-            webhook["clientConfig"] |= {"url": f"{address}{path}", "caBundle": ca}
+            webhooks.point(webhook, reached)
             webhook["namespaceSelector"] = _NOT_SYSTEM
     return found
 

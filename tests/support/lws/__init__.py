@@ -1,13 +1,11 @@
 """The real LeaderWorkerSet: its definition and its controller, built from the Go module proxy.
 
-The controller runs as a process of this machine with the administrator's rights. Its webhooks, which
-tell each pod its rank and the address of the first one, are reached at an address instead of by a
-Service, under an authority made for this; in a cluster LeaderWorkerSet makes both by itself.
+Its webhooks tell each pod its rank and the address of the first one. In a cluster LeaderWorkerSet makes
+their certificate by itself.
 """
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,14 +14,10 @@ from typing import Any
 
 import yaml
 
-from tests.support import definitions, gomodule
+from tests.support import definitions, gomodule, webhooks
 from tests.support.cluster import Cluster, build, tools
 from tests.support.cluster.paths import LWS_MODULE
-from tests.support.cluster.pki import Authority
-from tests.support.cluster.ports import held
-from tests.support.cluster.processes import Command
 from tests.support.cluster.progress import Progress
-from tests.support.stack import answers, wait_for
 
 Object = dict[str, Any]
 NAME = "leaderworkersets.leaderworkerset.x-k8s.io"
@@ -48,21 +42,12 @@ def install(cluster: Cluster, directory: Path, gangs: str = "") -> None:
     """
     build.ensure([tools.LWS_MANAGER], Progress())
     define(cluster)
-    host, certs = cluster.host_address, directory / "lws"
-    authority = Authority(certs)
-    authority.create()
-    authority.server("tls", "lws", [host])
-    with held(2) as (port, health):
-        pass
-    settings = certs / "config.yaml"
-    settings.write_text(json.dumps(_settings(host, port, health, certs, gangs)))
+    place = webhooks.Place.made(cluster, "lws", directory / "lws")
+    settings = place.certs / "config.yaml"
+    settings.write_text(json.dumps(_settings(place, gangs)))
     argv = (str(tools.path_of(MANAGER)), f"--config={settings}", "--leader-elect=false")
-    env = (("KUBECONFIG", str(cluster.kubeconfig)),)
-    cluster.processes.start(Command(MANAGER, argv, env))
-    wait_for(lambda: answers(f"http://{host}:{health}/readyz"), 60, "LeaderWorkerSet's controller")
-    ca = base64.b64encode(authority.ca.certificate.read_bytes()).decode()
-    for webhook in _webhooks(f"https://{host}:{port}", ca):
-        cluster.kubectl("apply", "--server-side", "-f", "-", input=json.dumps(webhook))
+    webhooks.start(cluster, MANAGER, argv, place)
+    webhooks.apply(cluster, _webhooks(place.reached))
 
 
 @contextmanager
@@ -72,34 +57,25 @@ def installed(cluster: Cluster, directory: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        # The webhooks first: without their server no pod could be made.
-        names = [f"{each['kind']}/{each['metadata']['name']}" for each in _webhooks("", "")]
-        cluster.kubectl("delete", *names)
-        cluster.processes.stop([MANAGER])
-        cluster.processes.forget([MANAGER])
+        webhooks.stop(cluster, MANAGER, _webhooks(webhooks.NAMES_ONLY))
         cluster.kubectl("delete", "crd", NAME)
 
 
-def _settings(host: str, port: int, health: int, certs: Path, gangs: str) -> Object:
+def _settings(place: webhooks.Place, gangs: str) -> Object:
     by = {"gangSchedulingManagement": {"schedulerProvider": gangs}} if gangs else {}
     return {
         **by,
+        **place.configuration(),
         "apiVersion": "config.lws.x-k8s.io/v1alpha1",
         "kind": "Configuration",
-        "leaderElection": {"leaderElect": False},
-        "internalCertManagement": {"enable": False},
-        "webhook": {"host": host, "port": port, "certDir": str(certs)},
-        "metrics": {"bindAddress": "0"},
-        "health": {"healthProbeBindAddress": f"{host}:{health}"},
     }
 
 
-def _webhooks(address: str, ca: str) -> list[Object]:
+def _webhooks(reached: tuple[str, str]) -> list[Object]:
     """As LeaderWorkerSet's own, but for the address."""
     found = list(yaml.safe_load_all((source() / "config/webhook/manifests.yaml").read_text()))
     for each in found:
         each["metadata"]["name"] = f"lws-{each['metadata']['name']}"
         for webhook in each["webhooks"]:
-            path = webhook["clientConfig"].pop("service")["path"]
-            webhook["clientConfig"] |= {"url": f"{address}{path}", "caBundle": ca}
+            webhooks.point(webhook, reached)
     return found
