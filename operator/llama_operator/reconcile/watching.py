@@ -67,7 +67,16 @@ def watch(manager: Manager, caches: Caches, servers: Controller, weights: Contro
         manager.watch(definition.informer, servers, lambda _: behind_kserve(caches))
     manager.watch(caches.keda.informer, servers, lambda _: autoscaled(caches))
     manager.watch(caches.quotas, servers, lambda _: autoscaled(caches), predicate=scaling.limits)
-    manager.watch(caches.pods, servers, labelled("LlamaDeployment"), after=SERVERS_SECONDS)
+    served = labelled("LlamaDeployment")
+    manager.watch(
+        caches.pods,
+        servers,
+        served,
+        predicate=lambda *each: not of_rank(*each),
+        after=SERVERS_SECONDS,
+    )
+    # LeaderWorkerSet takes the whole group away at once: later nobody could tell what began it.
+    manager.watch(caches.pods, servers, served, predicate=of_rank)
     manager.watch(caches.pods, weights, labelled("LlamaWeights"))
     manager.watch(caches.nodes, servers, lambda _: unplanned(caches), predicate=changed_generation)
     manager.watch(caches.classes, weights, lambda _: unfetched(caches))
@@ -167,6 +176,12 @@ def claiming(caches: Caches) -> list[Key]:
     return _where(
         caches.deployments, lambda raw: bool(raw["spec"].get("gpu", {}).get("deviceClassName"))
     )
+
+
+def of_rank(_event: str, old: Object | None, new: Object | None) -> bool:
+    """Whether a pod is a rank of a group other than the first."""
+    own = (new or old or {}).get("metadata", {}).get("labels", {})
+    return bool(own.get(labels.COMPONENT) == labels.WORKER)
 
 
 def came_or_went(_event: str, old: Object | None, new: Object | None) -> bool:
