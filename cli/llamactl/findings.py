@@ -129,9 +129,7 @@ def _newest_job(found: Iterable[Object]) -> list[dict[str, Any]]:
 
 
 def _servers(seen: Checkup) -> Iterator[Finding]:
-    server = dict(seen.server) if seen.server else None
-    own = servers.worst([dict(pod) for pod in seen.pods], server, seen.logs, seen.waiting)
-    own = own or servers.refused(server)
+    own = _worst(seen, seen.pods, seen.server)
     condition = next(_condition(seen.deployment, "Degraded"), None)
     if condition is not None and (own is None or own.reason != condition.cause):
         yield condition
@@ -142,11 +140,15 @@ def _servers(seen: Checkup) -> Iterator[Finding]:
 
 def _trial(seen: Checkup) -> Iterator[Finding]:
     """What keeps the one server of a new revision from answering."""
-    made = dict(seen.trial) if seen.trial else None
-    found = servers.worst([dict(pod) for pod in seen.tried], made, seen.logs, seen.waiting)
-    found = found or servers.refused(made)
+    found = _worst(seen, seen.tried, seen.trial)
     if found is not None:
-        yield _of_cause(found, f"Deployment {view.name_of(made or {})}")
+        yield _of_cause(found, f"Deployment {view.name_of(seen.trial or {})}")
+
+
+def _worst(seen: Checkup, of_server: Sequence[Object], made: Object | None) -> Cause | None:
+    server = dict(made) if made else None
+    found = servers.worst([dict(pod) for pod in of_server], server, seen.logs, seen.waiting)
+    return found or servers.refused(server)
 
 
 def _agrees(condition: Finding | None) -> bool:

@@ -128,14 +128,19 @@ def pod_state(pod: Object) -> tuple[str, str]:
 
 def _unplaced(pod: Object) -> tuple[str, str] | None:
     """Of one without a node: whether a queue holds it, or no node takes it."""
-    gates = path(pod, "spec", "schedulingGates") or ()
-    if any(each.get("name") == labels.QUEUE_GATE for each in gates):
+    if path(pod, "spec", "schedulingGates") and _held(pod):
         queue = path(pod, "metadata", "labels", labels.QUEUE)
         return "Queued", f"in Kueue's queue {queue}" if queue else "Kueue lets it wait"
     scheduled = condition(pod, "PodScheduled")
     if scheduled.get("status") != "False":
         return None
     return str(scheduled.get("reason") or "Pending"), str(scheduled.get("message") or "")
+
+
+def _held(pod: Object) -> bool:
+    from llama_operator.diagnose import queues
+
+    return queues.held(dict(pod))
 
 
 def _running_state(pod: Object) -> tuple[str, str]:

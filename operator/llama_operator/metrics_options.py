@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import click
 
-Decorated = Callable[..., Any]
+from llama_operator.option_groups import Decorated, applied
+
 _OPTIONS = (
     click.option(
         "--health-port",
@@ -45,7 +43,5 @@ _OPTIONS = (
 
 
 def with_options(command: Decorated) -> Decorated:
-    """All of them, in the order in which --help shows them."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+    """The command with all of them."""
+    return applied(_OPTIONS, command)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import click
 
-Decorated = Callable[..., Any]
+from llama_operator.option_groups import Decorated, applied
+
 _OPTIONS = (
     click.option("--namespace", required=True, help="Namespace of the LlamaDeployment."),
     click.option("--name", required=True, help="Its name."),
@@ -85,7 +83,5 @@ _OPTIONS = (
 
 
 def with_options(command: Decorated) -> Decorated:
-    """The command with all of them, in this order in its help."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+    """The command with all of them."""
+    return applied(_OPTIONS, command)

@@ -31,6 +31,7 @@ from llama_operator.reconcile.actions import (
     SetFinalizer,
 )
 from llama_operator.reconcile.ownership import outdated, owned
+from llama_operator.reconcile.reading import present
 from llama_operator.reconcile.snapshot import SecretView
 from llama_operator.render.inputs import Owner
 from llama_operator.render.secret import api_key_secret
@@ -120,7 +121,9 @@ class Applier:
     async def _taken(self, obj: Object) -> Failure | None:
         """The name is taken: by a stranger, or by us and the cache does not show it yet."""
         meta = obj["metadata"]
-        live = await self._live(resources.BY_KIND[obj["kind"]], meta["namespace"], meta["name"])
+        live = await present(
+            self._api, resources.BY_KIND[obj["kind"]], meta["namespace"], meta["name"]
+        )
         if live is None:
             # Without force, whoever takes the name before us keeps it: the conflict is seen to later.
             await self._write(obj, force=False)
@@ -153,19 +156,13 @@ class Applier:
             )
         return _not_owned(kind, name)
 
-    async def _live(self, resource: Any, namespace: str, name: str) -> dict[str, Any] | None:
-        try:
-            return await self._api.get(resource, namespace, name)
-        except NotFound:
-            return None
-
     async def _create_key(self, action: CreateKey) -> Failure | None:
         obj = api_key_secret(self._owner, f"sk-{secrets.token_urlsafe(32)}")
         try:
             made = await self._api.create(resources.SECRETS, obj, manager=labels.OPERATOR_MANAGER)
             self.key = SecretView.of(made)
         except AlreadyExists as taken:
-            live = await self._live(resources.SECRETS, self._owner.namespace, action.name)
+            live = await present(self._api, resources.SECRETS, self._owner.namespace, action.name)
             if live is not None and not owned(live, self._owner.uid):
                 return self._not_owned(live, "Secret", action.name)
             # A new deployment's is not looked at before; what is in it counts as well.

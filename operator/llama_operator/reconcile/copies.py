@@ -11,7 +11,7 @@ import re
 
 from llama_operator.api.conditions import Condition
 from llama_operator.api.wire import as_dict
-from llama_operator.reconcile import specs
+from llama_operator.reconcile import reach, specs
 from llama_operator.reconcile.snapshot import DeploymentView, Object
 from llama_operator.render.inputs import Copy
 from llama_operator.render.weights import weights_name
@@ -48,12 +48,8 @@ def copy_of(weights: Object) -> Copy:
     Its claim follows from its spec, never from its status, which the fetch Job may patch: a
     claim of somebody else would be mounted.
     """
-    spec, status = specs.weights.of(weights), weights["status"]
-    name = weights["metadata"]["name"]
-    placed = spec.source.claim if spec.source else None
-    claim = (spec.storage.claim_name if spec.storage else "") or name
-    if placed is not None and status["path"] == placed.path:
-        claim = placed.name
+    name, status = weights["metadata"]["name"], weights["status"]
+    claim = reach.claim_name(weights) or name
     return Copy(name, claim, status["path"], int(status["bytes"]))
 
 

@@ -29,6 +29,7 @@ from llama_operator.reconcile.keys import Keys, secret_of
 from llama_operator.reconcile.ownership import index
 from llama_operator.reconcile.podlogs import PodLogs
 from llama_operator.reconcile.queues import Queues
+from llama_operator.reconcile.reading import present
 from llama_operator.reconcile.sizing import Verdict, told
 from llama_operator.reconcile.snapshot import (
     DeploymentView,
@@ -39,12 +40,11 @@ from llama_operator.reconcile.snapshot import (
     World,
 )
 from llama_operator.reconcile.startlogs import StartLogs, answering
+from llama_operator.render.claim import users_claim
 from llama_operator.render.inputs import Settings
 from llama_operator.render.weights import weights_name
 from llama_operator.runtime.api import Api
 from llama_operator.runtime.clock import Clock
-from llama_operator.runtime.errors import NotFound
-from llama_operator.runtime.resource import Resource
 
 
 class Gatherer:
@@ -172,13 +172,7 @@ class Gatherer:
 
     async def _claim_of_copy(self, namespace: str, weights: Object | None) -> Object | None:
         name = reach.claim_name(weights) if weights else ""
-        return await self._find(resources.CLAIMS, namespace, name) if name else None
-
-    async def _find(self, resource: Resource, namespace: str, name: str) -> Object | None:
-        try:
-            return await self._api.get(resource, namespace, name)
-        except NotFound:
-            return None
+        return await present(self._api, resources.CLAIMS, namespace, name) if name else None
 
     async def weights(self, raw: Object) -> WeightsView:
         """A LlamaWeights with its children, pods and users.
@@ -207,7 +201,7 @@ class Gatherer:
             events=await self._complaints.of(waiting),
             queued=await self._queues.of(self._caches.kueue.versions, children.values()),
             token=await self._token(namespace, spec, raw),
-            named_claim=await self._claim(namespace, volume.storage_claim(spec), raw),
+            named_claim=await self._claim(namespace, users_claim(spec.storage), raw),
             source_claim=await self._claim(namespace, volume.source_claim(spec), raw),
             url=await self._url(namespace, spec, raw),
         )
@@ -223,14 +217,14 @@ class Gatherer:
     async def _claim(self, namespace: str, name: str, raw: Object) -> Object | None:
         if _done(raw) or not name:
             return None
-        return await self._find(resources.CLAIMS, namespace, name)
+        return await present(self._api, resources.CLAIMS, namespace, name)
 
     async def _url(self, namespace: str, spec: LlamaWeightsSpec, raw: Object) -> UrlView | None:
         source = spec.source.meta if spec.source else None
         if source is None or _done(raw):
             return None
         reference = source.url_secret_ref
-        found = await self._find(resources.SECRETS, namespace, reference.name)
+        found = await present(self._api, resources.SECRETS, namespace, reference.name)
         if found is None:
             return UrlView(reference.name)
         data = found.get("data") or {}

@@ -11,12 +11,12 @@ from collections import OrderedDict
 
 from llama_operator.api.v1alpha1 import LlamaDeploymentSpec
 from llama_operator.reconcile import resources
+from llama_operator.reconcile.reading import present
 from llama_operator.reconcile.recent import keep
 from llama_operator.reconcile.snapshot import Object, SecretView
 from llama_operator.render import secret
 from llama_operator.runtime.api import Api
 from llama_operator.runtime.clock import Clock
-from llama_operator.runtime.errors import NotFound
 
 # Nobody else knows of a key that was just made; one that is somebody's may go at any time.
 MADE_SECONDS = 10.0
@@ -26,10 +26,8 @@ KNOWN = 1024
 
 async def secret_of(api: Api, namespace: str, name: str) -> SecretView:
     """A Secret as it is now."""
-    try:
-        return SecretView.of(await api.get(resources.SECRETS, namespace, name))
-    except NotFound:
-        return SecretView(name)
+    found = await present(api, resources.SECRETS, namespace, name)
+    return SecretView(name) if found is None else SecretView.of(found)
 
 
 class Keys:

@@ -11,6 +11,7 @@ from llama_operator.api.conditions import Condition
 from llama_operator.planner.plan import Plan
 from llama_operator.reconcile import specs
 from llama_operator.reconcile.snapshot import DeploymentView, Object
+from llama_operator.render.claim import users_claim
 
 _MANY = ("ReadWriteMany", "ReadOnlyMany")
 _ONE_POD = "ReadWriteOncePod"
@@ -27,7 +28,7 @@ def claim_name(weights: Object) -> str:
     placed = spec.source.claim if spec.source else None
     if placed is not None and weights.get("status", {}).get("path") == placed.path:
         return placed.name
-    return (spec.storage.claim_name if spec.storage else "") or ""
+    return users_claim(spec.storage)
 
 
 def modes(view: DeploymentView) -> tuple[str, ...]:

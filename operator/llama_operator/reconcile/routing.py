@@ -138,8 +138,8 @@ def _route(view: DeploymentView) -> Object:
 
 
 def _pool(view: DeploymentView) -> Object:
-    wanted = view.spec.endpoint.http_route is not None
-    wanted = wanted and view.spec.endpoint.routing == "PrefixAware"
+    endpoint = view.spec.endpoint
+    wanted = endpoint.http_route is not None and endpoint.routing == "PrefixAware"
     return dict(view.children.get(("InferencePool", view.owner.name), {})) if wanted else {}
 
 

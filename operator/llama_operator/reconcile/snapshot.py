@@ -6,6 +6,7 @@ import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from llama_operator.api import labels, signed_url
@@ -169,7 +170,7 @@ class DeploymentView:
         """The owner of the children."""
         return owner_of(self.raw)
 
-    @property
+    @cached_property
     def nodes(self) -> tuple[Object, ...]:
         """The cluster's nodes, with the GPUs that this deployment asks for, however it does."""
         named = self.spec.gpu.device_class_name

@@ -14,6 +14,7 @@ from llama_operator.catalog import entry, meta_files
 from llama_operator.catalog.catalog import Model
 from llama_operator.reconcile.snapshot import Object, WeightsView
 from llama_operator.render import claim, origins
+from llama_operator.render.claim import users_claim
 from llama_operator.render.inputs import Fetching
 from llama_operator.render.meta import digest
 from llama_operator.render.origins import Hub, MetaUrl, Origin, Placed
@@ -246,8 +247,7 @@ def missing_claim(view: WeightsView) -> Condition | None:
 
 
 def _own_claim(view: WeightsView) -> str:
-    storage = view.spec.storage
-    return (storage.claim_name if storage else "") or view.owner.name
+    return users_claim(view.spec.storage) or view.owner.name
 
 
 def _converts(view: WeightsView) -> bool:

@@ -10,6 +10,7 @@ from llama_operator.api.v1alpha1 import LlamaWeightsSpec
 from llama_operator.diagnose import events as kubernetes
 from llama_operator.reconcile.snapshot import Object, WeightsView
 from llama_operator.reconcile.source import claim_of, missing_claim
+from llama_operator.render.claim import users_claim
 from llama_operator.render.inputs import Fetching
 
 _DEFAULT = "storageclass.kubernetes.io/is-default-class"
@@ -17,8 +18,7 @@ _DEFAULT = "storageclass.kubernetes.io/is-default-class"
 
 def volume_condition(view: WeightsView, fetching: Fetching) -> Condition:
     """What is known of the claim before and while the fetch runs."""
-    storage = view.spec.storage
-    named = storage.claim_name if storage else ""
+    named = users_claim(view.spec.storage)
     found = (
         view.named_claim if named else view.children.get(("PersistentVolumeClaim", fetching.claim))
     )
@@ -49,7 +49,7 @@ def lost_claim(view: WeightsView) -> Condition | None:
 
     Only a claim of our own is watched; one that the user named is the user's.
     """
-    named = view.spec.storage.claim_name if view.spec.storage else ""
+    named = users_claim(view.spec.storage)
     placed = claim_of(view) != view.owner.name
     if named or placed or ("PersistentVolumeClaim", view.owner.name) in view.children:
         return None
@@ -109,11 +109,6 @@ def _claim_condition(found: Object, needed: int, field: str) -> Condition:
     if size < needed:
         return _too_small(field, f"PersistentVolumeClaim {name} has", size, needed)
     return Condition("VolumeReady", "True", "Bound", f"PersistentVolumeClaim {name} is bound")
-
-
-def storage_claim(spec: LlamaWeightsSpec) -> str:
-    """The claim that copies are to lie on, where the user has named one."""
-    return (spec.storage.claim_name if spec.storage else "") or ""
 
 
 def source_claim(spec: LlamaWeightsSpec) -> str:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from llama_operator.api.quantity import format_bytes, parse_bytes
+from llama_operator.api.v1alpha1_source import Storage
 from llama_operator.planner.delivery import volume_bytes
 from llama_operator.render.inputs import Fetching, Object
 from llama_operator.render.meta import metadata
 
 
+def users_claim(storage: Storage | None) -> str:
+    """The claim that the user has named to keep copies on; "" for none."""
+    return (storage.claim_name if storage else "") or ""
+
+
 def claim_name(fetching: Fetching) -> str:
     """The user's claim, or one named like the LlamaWeights."""
-    storage = fetching.spec.storage
-    return (storage.claim_name if storage else "") or fetching.owner.name
+    return users_claim(fetching.spec.storage) or fetching.owner.name
 
 
 def claim_bytes(spec_size: str, checkpoint_bytes: int) -> int:
