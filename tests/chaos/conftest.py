@@ -9,21 +9,11 @@ import pytest_asyncio
 
 from llama_operator.reconcile.resources import STORAGE_CLASSES
 from llama_operator.runtime import Api, load_configuration
+from tests.support.builders import DEFAULT_CLASS
 from tests.support.chaos.life import Life, Recorded, Site, calm
 from tests.support.chaos.world import World
 from tests.support.cluster import Cluster
 from tests.support.stack import Stack
-
-CLASS = {
-    "apiVersion": "storage.k8s.io/v1",
-    "kind": "StorageClass",
-    "metadata": {
-        "name": "standard",
-        "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
-    },
-    "provisioner": "example.com/none",
-    "volumeBindingMode": "WaitForFirstConsumer",
-}
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +33,7 @@ async def site(
 ) -> AsyncIterator[Site]:
     """Where lives are lived, on one event loop for all tests."""
     api = Api(await load_configuration(chaos_cluster.kubeconfig))
-    await api.create(STORAGE_CLASSES, CLASS)
+    await api.create(STORAGE_CLASSES, DEFAULT_CLASS)
     async with World(api) as world:
         yield Site(chaos_cluster, api, world, tmp_path_factory.mktemp("operators"))
     await api.close()

@@ -14,9 +14,8 @@ from typing import Any
 import pytest
 import yaml
 from tests.integration.played import Kubelet
-from tests.integration.test_operator import CLASS, SHAPE
 from tests.support import gateway, kserve, kueue, lws
-from tests.support.builders import COMMIT, DIGEST
+from tests.support.builders import COMMIT, DEFAULT_CLASS, DIGEST, SMOLLM2, SMOLLM2_BYTES
 from tests.support.cluster import Cluster
 from tests.support.hub.meta import signed
 from tests.support.stack import OPERATOR, Stack, wait_for
@@ -68,7 +67,7 @@ def named(kind: str, name: str, **meta: str) -> Object:
 
 # What the examples' comments tell their reader to have.
 THERE = [
-    CLASS,
+    DEFAULT_CLASS,
     secret("hf-token", "token"),
     secret("hub-example-com", "token"),
     secret("meta-url", "url", signed(META, f"{META}/*")),
@@ -152,8 +151,8 @@ def found(spec: Object) -> Object:
     if spec.get("adapter"):
         return {**told, "bytes": 84_000_000, "format": "lora", "adapter": ADAPTER}
     model = CATALOG.find(spec["model"])
-    size = model.weights_bytes if model else 269_060_552
-    return {**told, "bytes": size, "format": "safetensors", "shape": SHAPE}
+    size = model.weights_bytes if model else SMOLLM2_BYTES
+    return {**told, "bytes": size, "format": "safetensors", "shape": SMOLLM2}
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.rglob("*.yaml")), ids=lambda path: path.stem)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from tests.integration.played import Kubelet
-from tests.support.builders import COMMIT, DIGEST, H100
+from tests.support.builders import COMMIT, DEFAULT_CLASS, DIGEST, H100, SMOLLM2
 from tests.support.cluster import Cluster, ClusterError
 from tests.support.stack import OPERATOR, Stack, wait_for
 
@@ -25,21 +25,6 @@ ACCESSIBLE = {
     "format": "safetensors",
 }
 FETCHED = {**ACCESSIBLE, "digest": DIGEST}
-SHAPE = {
-    "architecture": "LlamaForCausalLM", "numLayers": 30, "hiddenSize": 576, "numAttentionHeads": 9,
-    "numKVHeads": 3, "headDim": 64, "intermediateSize": 1536, "vocabSize": 49152, "maxPosition": 8192,
-    "tiedEmbeddings": True, "dtype": "bfloat16", "quantization": "",
-}  # fmt: skip
-CLASS = {
-    "apiVersion": "storage.k8s.io/v1",
-    "kind": "StorageClass",
-    "metadata": {
-        "name": "standard",
-        "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
-    },
-    "provisioner": "example.com/none",
-    "volumeBindingMode": "WaitForFirstConsumer",
-}
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +35,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         made.install()
         # It would call a pod that is played, and so is on no node, unschedulable again and again.
         cluster.processes.stop([SCHEDULER])
-        cluster.kubectl("apply", "-f", "-", input=json.dumps(CLASS))
+        cluster.kubectl("apply", "-f", "-", input=json.dumps(DEFAULT_CLASS))
         start(made)
         yield made
 
@@ -137,7 +122,7 @@ def weights_of(stack: Stack, name: str = "web") -> str:
 def serve(stack: Stack, kubelet: Kubelet, **spec: Any) -> str:
     """Bring a deployment to Ready; returns the name of its weights."""
     apply(stack, **spec)
-    kubelet.end("app.kubernetes.io/component=preflight", {**ACCESSIBLE, "shape": SHAPE})
+    kubelet.end("app.kubernetes.io/component=preflight", {**ACCESSIBLE, "shape": SMOLLM2})
     kubelet.end("app.kubernetes.io/component=fetch", FETCHED)
     kubelet.ready("app.kubernetes.io/component=server")
     reaches(stack, "Ready", "Serving")
@@ -297,7 +282,7 @@ def test_a_strangers_object_of_the_same_name_is_left_alone(
     try:
         apply(stack)
         if kind != "Secret":
-            kubelet.end("app.kubernetes.io/component=preflight", {**ACCESSIBLE, "shape": SHAPE})
+            kubelet.end("app.kubernetes.io/component=preflight", {**ACCESSIBLE, "shape": SMOLLM2})
             kubelet.end("app.kubernetes.io/component=fetch", FETCHED)
         condition = reaches(stack, "Degraded", "ObjectNotOwned")
         assert f"{kind} {name}" in condition["message"]
@@ -345,7 +330,7 @@ def test_what_cannot_be_is_said_within_two_seconds_and_makes_no_child(
 
 def test_a_storage_class_that_does_not_exist(stack: Stack, kubelet: Kubelet) -> None:
     apply(stack, storage={"storageClassName": "nope"})
-    kubelet.end("app.kubernetes.io/component=preflight", {**ACCESSIBLE, "shape": SHAPE})
+    kubelet.end("app.kubernetes.io/component=preflight", {**ACCESSIBLE, "shape": SMOLLM2})
     name = weights_of(stack)
     condition = reaches(stack, "VolumeReady", "StorageClassMissing", name, "llamaweights")
     assert "standard" in condition["message"]
@@ -362,7 +347,7 @@ def test_a_missing_token_is_noticed_when_it_comes(stack: Stack, kubelet: Kubelet
         "create", "secret", "generic", "hf", "--from-literal=token=hf_secretsecret"
     )
     try:
-        kubelet.end("app.kubernetes.io/component=preflight", {**ACCESSIBLE, "shape": SHAPE})
+        kubelet.end("app.kubernetes.io/component=preflight", {**ACCESSIBLE, "shape": SMOLLM2})
         assert "hf_secretsecret" not in json.dumps(stack.list("jobs,pods,events")) + stack.log(
             OPERATOR
         )
@@ -375,7 +360,7 @@ def test_an_unknown_repository_is_planned_from_its_own_shape(
 ) -> None:
     apply(stack, model="someone/nine-heads", gpu={"product": H100, "count": 2})
     reaches(stack, "Planned", "WaitingForShape")
-    kubelet.end("app.kubernetes.io/component=preflight", {**ACCESSIBLE, "shape": SHAPE})
+    kubelet.end("app.kubernetes.io/component=preflight", {**ACCESSIBLE, "shape": SMOLLM2})
     condition = reaches(stack, "Planned", "InvalidParallelism")
     assert "9 attention heads are not divisible by 2" in condition["message"]
 
@@ -400,7 +385,7 @@ def test_two_deployments_share_one_copy(stack: Stack, kubelet: Kubelet) -> None:
 
 def test_causes_of_pods_reach_the_conditions(stack: Stack, kubelet: Kubelet) -> None:
     apply(stack)
-    kubelet.end("app.kubernetes.io/component=preflight", {**ACCESSIBLE, "shape": SHAPE})
+    kubelet.end("app.kubernetes.io/component=preflight", {**ACCESSIBLE, "shape": SMOLLM2})
     kubelet.end("app.kubernetes.io/component=fetch", FETCHED)
     with scheduling(stack):
         condition = reaches(stack, "Degraded", "Unschedulable")
@@ -423,7 +408,7 @@ def test_a_quota_is_named(stack: Stack, kubelet: Kubelet) -> None:
     stack.cluster.kubectl("apply", "-f", "-", input=json.dumps(quota))
     try:
         apply(stack)
-        kubelet.end("app.kubernetes.io/component=preflight", {**ACCESSIBLE, "shape": SHAPE})
+        kubelet.end("app.kubernetes.io/component=preflight", {**ACCESSIBLE, "shape": SMOLLM2})
         kubelet.end("app.kubernetes.io/component=fetch", FETCHED)
         condition = reaches(stack, "Degraded", "QuotaExceeded")
         assert "requests.nvidia.com/gpu" in condition["message"]

@@ -14,8 +14,15 @@ from typing import Any
 import pytest
 import yaml
 from kubernetes import client
-from tests.support.builders import COMMIT, DIGEST, deployment_view, weights_view, world
-from tests.support.simulation import SHAPE
+from tests.support.builders import (
+    COMMIT,
+    DIGEST,
+    SMOLLM2,
+    SMOLLM2_BYTES,
+    deployment_view,
+    weights_view,
+    world,
+)
 
 from llama_operator import guard, warmup
 from llama_operator.api.template import server_template
@@ -31,13 +38,6 @@ from llama_operator.render.weights import weights
 Object = dict[str, Any]
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
 GOLDEN = Path(__file__).parent / "golden"
-SMOLLM2_BYTES = 269_060_552
-# SmolLM2-135M-Instruct, as its config.json says.
-SMOLLM2 = {
-    **SHAPE, "numLayers": 30, "hiddenSize": 576, "numAttentionHeads": 9, "numKVHeads": 3,
-    "headDim": 64, "intermediateSize": 1536, "vocabSize": 49152, "maxPosition": 8192,
-    "tiedEmbeddings": True,
-}  # fmt: skip
 MODELS: dict[str, Any] = {
     kind: getattr(client, f"V1{kind}")
     for kind in (

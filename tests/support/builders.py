@@ -19,6 +19,19 @@ NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 H100 = "NVIDIA-H100-80GB-HBM3"
 COMMIT = "c" * 40
 DIGEST = "sha256:" + "d" * 64
+SHAPE = {
+    "architecture": "LlamaForCausalLM", "numLayers": 32, "hiddenSize": 4096,
+    "numAttentionHeads": 32, "numKVHeads": 8, "headDim": 128, "intermediateSize": 14336,
+    "vocabSize": 128256, "maxPosition": 131072, "tiedEmbeddings": False,
+    "dtype": "bfloat16", "quantization": "",
+}  # fmt: skip
+SMOLLM2_BYTES = 269_060_552
+# SmolLM2-135M-Instruct, as its config.json says.
+SMOLLM2 = {
+    **SHAPE, "numLayers": 30, "hiddenSize": 576, "numAttentionHeads": 9, "numKVHeads": 3,
+    "headDim": 64, "intermediateSize": 1536, "vocabSize": 49152, "maxPosition": 8192,
+    "tiedEmbeddings": True,
+}  # fmt: skip
 
 
 def merged(base: Object, change: Object) -> Object:
@@ -121,6 +134,16 @@ def storage_class(name: str = "standard", default: bool = True) -> Object:
     """A StorageClass."""
     mark = {"storageclass.kubernetes.io/is-default-class": "true"} if default else {}
     return {"metadata": {"name": name, "annotations": mark}}
+
+
+# The default class of a cluster in which nobody makes volumes.
+DEFAULT_CLASS: Object = {
+    "apiVersion": "storage.k8s.io/v1",
+    "kind": "StorageClass",
+    **storage_class(),
+    "provisioner": "example.com/none",
+    "volumeBindingMode": "WaitForFirstConsumer",
+}
 
 
 def ready_weights(raw: Object) -> Object:

@@ -53,19 +53,13 @@ from llama_operator.render import adapters as copies
 from llama_operator.render import secret
 from llama_operator.render.weights import weights_name
 from llama_operator.runtime.errors import ApiError
-from tests.support.builders import COMMIT, DIGEST, world
+from tests.support.builders import COMMIT, DIGEST, SHAPE, world
 from tests.support.kserve import played, played_llm
 from tests.support.memory import Memory
 
 Object = dict[str, Any]
 STAMP = "2026-01-01T12:00:00Z"
 BAD_WORDS = "vllm: error: unrecognized arguments: --seeed=1"
-SHAPE = {
-    "architecture": "LlamaForCausalLM", "numLayers": 32, "hiddenSize": 4096,
-    "numAttentionHeads": 32, "numKVHeads": 8, "headDim": 128, "intermediateSize": 14336,
-    "vocabSize": 128256, "maxPosition": 131072, "tiedEmbeddings": False,
-    "dtype": "bfloat16", "quantization": "",
-}  # fmt: skip
 ACCESSIBLE = {
     "ok": True, "commit": COMMIT, "bytes": 16_060_556_376, "files": 12, "format": "safetensors",
     "shape": SHAPE,

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from tests.support.builders import (
     COMMIT,
+    SHAPE,
     deployment,
     deployment_view,
     merged,
@@ -15,7 +16,7 @@ from tests.support.builders import (
     world,
 )
 from tests.support.memory import Memory
-from tests.support.simulation import SHAPE, Simulation
+from tests.support.simulation import Simulation
 from tests.unit.reconcile.test_decide import KEY, planned
 
 from llama_operator.reconcile import planning
