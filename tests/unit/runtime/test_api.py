@@ -237,3 +237,13 @@ async def test_names_cannot_leave_their_path(server: FakeApi, api: Api) -> None:
     with pytest.raises(NotFound):
         await api.get(THINGS, "ns", "../../secrets/x")
     assert "/secrets/" not in THINGS.path("ns", "../../secrets/x")
+
+
+async def test_a_token_cannot_become_a_header(server: FakeApi) -> None:
+    """One that was read from a file with a line break in it."""
+    api = server.api()
+    api.transport._client.configuration.api_key["BearerToken"] = "a\r\nX-Other: b"
+    with pytest.raises(TransportError, match="a token holds a line break"):
+        await api.get(THINGS, "ns", "a")
+    assert not server.requests
+    await api.close()

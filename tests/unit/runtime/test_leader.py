@@ -18,7 +18,7 @@ class Candidate:
     """A candidate with a clock that all candidates of a test share."""
 
     def __init__(self, server: FakeApi, clock: FakeClock, name: str, **options: Any) -> None:
-        self.api: Api = server.api(clock=clock)
+        self.api: Api = server.api(clock=clock, user_agent=name)
         self.elector = LeaderElector(self.api, "ns", "op", name, **options)
         self.task: asyncio.Future[None] = asyncio.ensure_future(self.elector.run())
 
@@ -96,9 +96,7 @@ async def test_who_cannot_renew_stops_before_another_may_start(server: FakeApi, 
     await run(clock, 5, a)
     assert a.elector.is_leader
     fault = {"cut": Fault(cut=True), "hang": Fault(delay=30), "error": Fault(status=500)}[how]
-    agent = "the-leader"
-    a.api.transport._client.user_agent = agent
-    server.fault = lambda r: fault if r.headers["User-Agent"] == agent else None
+    server.fault = lambda r: fault if r.headers["User-Agent"] == "a" else None
     b = Candidate(server, clock, "b")
     await run(clock, 10.5, a, b)
     assert not a.elector.is_leader
