@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import zlib
+from collections import OrderedDict
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from llama_operator.api.conditions import Condition
+from llama_operator.api.v1alpha1 import LlamaDeploymentSpec
 from llama_operator.diagnose.template import stamp
 from llama_operator.planner.plan import Plan
-from llama_operator.reconcile import mounts, packed, planning
+from llama_operator.reconcile import mounts, packed, planning, specs
 from llama_operator.reconcile.actions import Action
 from llama_operator.reconcile.copies import copy_of
 from llama_operator.reconcile.holders import answers
 from llama_operator.reconcile.ownership import delete
+from llama_operator.reconcile.recent import keep
 from llama_operator.reconcile.snapshot import DeploymentView, Object
 from llama_operator.render import revision
-from llama_operator.render.inputs import Serving
+from llama_operator.render.inputs import Copy, Serving
 
 KIND = "ControllerRevision"
 _PACKED, _COPIES, _STAMP = "packed", "copies", "stamp"
@@ -80,8 +83,27 @@ def undo_problem(view: DeploymentView) -> str:
 def _of_spec(view: DeploymentView) -> str:
     if view.weights is None or not {"path", "bytes"} <= set(view.weights.get("status", {})):
         return ""
-    inputs = revision.inputs_of(view.spec, copy_of(view.weights))
+    inputs = _INPUTS.of(view.owner.uid, view.spec, copy_of(view.weights))
     return revision.revision_name(view.owner.name, inputs)
+
+
+class _Inputs:
+    """What revisions follow from, worked out once for a spec that is looked at many times."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, tuple[LlamaDeploymentSpec, Copy, str]] = OrderedDict()
+
+    def of(self, uid: str, spec: LlamaDeploymentSpec, copy: Copy) -> str:
+        """The same as `revision.inputs_of`, remembered by the UID of the deployment."""
+        kept = self._kept.get(uid)
+        if kept is not None and kept[0] is spec and kept[1] == copy:
+            return kept[2]
+        inputs = revision.inputs_of(spec, copy)
+        keep(self._kept, uid, (spec, copy, inputs), specs.KEPT)
+        return inputs
+
+
+_INPUTS = _Inputs()
 
 
 def make(view: DeploymentView, serving: Serving, name: str) -> Object:

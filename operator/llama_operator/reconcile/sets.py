@@ -47,7 +47,7 @@ class Seen:
 def found(children: Children, name: str) -> list[Object]:
     """Those that are in the cluster; the one that counts first."""
     there = [children[kind, name] for kind in KINDS if (kind, name) in children]
-    return sorted(there, key=turn, reverse=True)
+    return sorted(there, key=turn, reverse=True) if len(there) > 1 else there
 
 
 def turn(server: Object | None) -> int:

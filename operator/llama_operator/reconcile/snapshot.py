@@ -165,7 +165,7 @@ class DeploymentView:
     # When servers are to be asked again; None: they have said all that is waited for.
     adapters_again: float | None = None
 
-    @property
+    @cached_property
     def owner(self) -> Owner:
         """The owner of the children."""
         return owner_of(self.raw)
@@ -178,7 +178,7 @@ class DeploymentView:
             return self.world.nodes
         return as_nodes(self.world.nodes, self.devices.slices, named)
 
-    @property
+    @cached_property
     def server(self) -> Object | None:
         """What makes the servers' pods, in the form of a Deployment; None while nothing does."""
         there = sets.found(self.children, self.owner.name)
@@ -186,7 +186,7 @@ class DeploymentView:
         seen = sets.Seen(self.pods, self.predictor, told, self.world.now)
         return sets.as_server(there[0], seen) if there else None
 
-    @property
+    @cached_property
     def leaving(self) -> Object | None:
         """What made the servers' pods before another kind of object came to do so."""
         there = sets.found(self.children, self.owner.name)

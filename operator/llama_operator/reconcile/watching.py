@@ -129,12 +129,9 @@ def labelled(kind: str) -> Any:
 
 def of_kserve(server: Object) -> Iterable[Key]:
     """From a Deployment that KServe has made to whose servers it makes."""
-    whole = packed.unpacked(server)
-    controllers = [
-        ref for ref in whole["metadata"].get("ownerReferences", ()) if ref.get("controller")
-    ]
-    made = any(ref["kind"] in OF_KSERVE for ref in controllers)
-    return labelled("LlamaDeployment")(whole) if made else []
+    references = server["metadata"].get("ownerReferences", ())
+    made = any(ref["kind"] in OF_KSERVE for ref in references if ref.get("controller"))
+    return labelled("LlamaDeployment")(packed.unpacked(server)) if made else []
 
 
 def not_only_reports(_event: str, old: Object | None, new: Object | None) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -32,7 +33,7 @@ class World(Simulation):
         view = super().deployment()
         if self.says is None or not view.followed:
             return view
-        return DeploymentView(**{**vars(view), "loaded": {"server": self.says}})
+        return replace(view, loaded={"server": self.says})
 
     def edit(self, **spec: Any) -> None:
         raw = self.memory.objects["LlamaDeployment", "web"]
@@ -225,7 +226,7 @@ def test_files_go_only_when_no_server_has_them_and_the_copy_goes_last() -> None:
 def test_a_server_that_has_not_said_anything_holds_the_files() -> None:
     found = settled(lora=ROOM, adapters=[SQL])
     view = found.deployment()
-    silent = DeploymentView(**{**vars(view), "loaded": {}})
+    silent = replace(view, loaded={})
     from llama_operator.reconcile.adapters import held
 
     assert held(silent, "any/where")
