@@ -39,6 +39,7 @@ class Pool:
         self._room = asyncio.Semaphore(configuration.connection_pool_maxsize)
         self._all: set[Connection] = set()
         self._idle: list[Connection] = []
+        self._closed = False
 
     async def request(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes, seconds: float
@@ -56,7 +57,8 @@ class Pool:
                 self._keep(connection)
 
     def close(self) -> None:
-        """Close all connections; requests in flight fail."""
+        """Close all connections; requests in flight fail, those that are connecting as well."""
+        self._closed = True
         for connection in [*self._all]:
             connection.close()
         self._idle.clear()
@@ -92,4 +94,6 @@ class Pool:
             Connection, self._host, self._port, ssl=self._context, server_hostname=named
         )
         self._all.add(connection)
+        if self._closed:
+            self._drop(connection)
         return connection

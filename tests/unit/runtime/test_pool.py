@@ -176,6 +176,19 @@ async def test_a_pool_that_is_closed_fails_what_is_in_flight() -> None:
         served.go.set()
 
 
+async def test_a_pool_that_is_closed_sends_nothing_of_what_is_connecting() -> None:
+    """A lease that was lost: the successor starts when nothing here can still write."""
+    served = Served([OK])
+    async with serving(served) as pool:
+        asked = asyncio.ensure_future(ask(pool))
+        await asyncio.sleep(0)
+        pool.close()
+        with pytest.raises(OSError, match="closed"):
+            await asked
+        await asyncio.sleep(0.05)
+    assert not served.requests
+
+
 async def test_nobody_listens() -> None:
     pool = Pool(Configuration(host="http://127.0.0.1:9"), ssl.create_default_context(), "someone")
     with pytest.raises(OSError, match="Connect call failed"):
