@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections import OrderedDict
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -17,13 +16,15 @@ from llama_operator.reconcile.actions import Action
 from llama_operator.reconcile.copies import copy_of
 from llama_operator.reconcile.holders import answers
 from llama_operator.reconcile.ownership import delete
-from llama_operator.reconcile.recent import keep
+from llama_operator.reconcile.recent import Remembered
 from llama_operator.reconcile.snapshot import DeploymentView, Object
 from llama_operator.render import revision
 from llama_operator.render.inputs import Copy, Serving
 
 KIND = "ControllerRevision"
 _PACKED, _COPIES, _STAMP = "packed", "copies", "stamp"
+# What revisions follow from; specs are the same objects for as long as they are remembered.
+_INPUTS: Remembered[tuple[LlamaDeploymentSpec, Copy], str] = Remembered(specs.KEPT)
 
 
 @dataclass(frozen=True)
@@ -83,27 +84,9 @@ def undo_problem(view: DeploymentView) -> str:
 def _of_spec(view: DeploymentView) -> str:
     if view.weights is None or not {"path", "bytes"} <= set(view.weights.get("status", {})):
         return ""
-    inputs = _INPUTS.of(view.owner.uid, view.spec, copy_of(view.weights))
+    spec, copy = view.spec, copy_of(view.weights)
+    inputs = _INPUTS.of(view.owner.uid, (spec, copy), lambda: revision.inputs_of(spec, copy))
     return revision.revision_name(view.owner.name, inputs)
-
-
-class _Inputs:
-    """What revisions follow from, worked out once for a spec that is looked at many times."""
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[str, tuple[LlamaDeploymentSpec, Copy, str]] = OrderedDict()
-
-    def of(self, uid: str, spec: LlamaDeploymentSpec, copy: Copy) -> str:
-        """The same as `revision.inputs_of`, remembered by the UID of the deployment."""
-        kept = self._kept.get(uid)
-        if kept is not None and kept[0] is spec and kept[1] == copy:
-            return kept[2]
-        inputs = revision.inputs_of(spec, copy)
-        keep(self._kept, uid, (spec, copy, inputs), specs.KEPT)
-        return inputs
-
-
-_INPUTS = _Inputs()
 
 
 def make(view: DeploymentView, serving: Serving, name: str) -> Object:

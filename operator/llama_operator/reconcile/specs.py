@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel
 
 from llama_operator.api.v1alpha1 import LlamaDeploymentSpec, LlamaWeightsSpec
+from llama_operator.reconcile.recent import Remembered
 
 Object = dict[str, Any]
 M = TypeVar("M", bound=BaseModel)
@@ -19,20 +20,12 @@ class Specs(Generic[M]):
 
     def __init__(self, model: type[M]) -> None:
         self._model = model
-        self._kept: dict[str, tuple[Object, M]] = {}
+        self._kept: Remembered[Object, M] = Remembered(KEPT)
 
     def of(self, raw: Object) -> M:
         """The spec of an object; raises pydantic.ValidationError where it cannot be read."""
         uid, wire = raw["metadata"].get("uid", ""), raw["spec"]
-        kept = self._kept.get(uid)
-        if kept is not None and kept[0] == wire:
-            return kept[1]
-        spec = self._model.model_validate(wire)
-        self._kept.pop(uid, None)
-        if len(self._kept) >= KEPT:
-            del self._kept[next(iter(self._kept))]
-        self._kept[uid] = (wire, spec)
-        return spec
+        return self._kept.of(uid, wire, lambda: self._model.model_validate(wire))
 
 
 deployments = Specs(LlamaDeploymentSpec)

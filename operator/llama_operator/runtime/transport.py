@@ -220,14 +220,12 @@ class Transport:
         limit = aiohttp.ClientTimeout(total=total, sock_read=idle)
         started = self.clock.monotonic()
         code = "transport"
-        answer = Answer()
         try:
             async with asyncio.timeout(self.seconds):
                 response = await self._send(call, limit)
-                answer.status = response.status
                 code = str(response.status)
-                if response.status >= _REFUSED:
-                    answer = await _whole(response)
+                refused = response.status >= _REFUSED
+                answer = await _whole(response) if refused else Answer(response.status)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise self.lost(call, error) from error
         finally:
