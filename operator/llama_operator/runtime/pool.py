@@ -6,14 +6,18 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Mapping
+from typing import TypeVar
 from urllib.parse import urlsplit
+from weakref import WeakSet
 
 from kubernetes.aio.client import Configuration
 
 from .errors import TransportError
+from .flow import Flow
 from .wire import Answer, Connection
 
 _PORTS = {"https": 443, "http": 80}
+C = TypeVar("C", bound=Connection)
 
 
 class Pool:
@@ -37,7 +41,8 @@ class Pool:
         self._prefix = url.path.rstrip("/")
         self._tail = f" HTTP/1.1\r\nHost: {url.netloc}\r\nUser-Agent: {user_agent}\r\n"
         self._room = asyncio.Semaphore(configuration.connection_pool_maxsize)
-        self._all: set[Connection] = set()
+        # Closed ones leave by themselves.
+        self._all: WeakSet[Connection] = WeakSet()
         self._idle: list[Connection] = []
         self._closed = False
 
@@ -49,12 +54,36 @@ class Pool:
         Raises OSError (TimeoutError after so many seconds in all) when no complete one comes.
         """
         head = self._head(method, path, headers, body)
-        async with asyncio.timeout(seconds), self._room:
-            connection = self._kept() or await self._opened()
-            try:
-                return await connection.exchange(head, body)
-            finally:
-                self._keep(connection)
+        end = asyncio.get_running_loop().time() + seconds
+        connection = await self._free(end)
+        try:
+            return await connection.exchange(head, body, end)
+        finally:
+            self._keep(connection)
+            self._room.release()
+
+    async def open(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        *,
+        seconds: float,
+        idle: float,
+        total: float,
+    ) -> Flow:
+        """An answer that comes in pieces: its status within so many seconds, and the rest as it comes.
+
+        It may be silent for `idle` seconds and take `total`. A refusal is whole, and nothing flows.
+        Raises as `request` does; whoever asked closes.
+        """
+        head = self._head(method, path, headers, b"")
+        now = asyncio.get_running_loop().time()
+        async with asyncio.timeout_at(now + seconds):
+            flow = await self._connected(Flow)
+        flow.idle, flow.end = idle, now + total
+        await flow.exchange(head, b"", now + seconds)
+        return flow
 
     def close(self) -> None:
         """Close all connections; requests in flight fail, those that are connecting as well."""
@@ -70,30 +99,43 @@ class Pool:
         fields = "\r\n".join(lines)
         return f"{method} {self._prefix}{path}{self._tail}{fields}\r\n\r\n".encode("latin-1")
 
+    async def _free(self, end: float) -> Connection:
+        """A connection to use, and the room for it, which the caller gives back."""
+        if not self._room.locked():
+            await self._room.acquire()  # at once
+        else:
+            async with asyncio.timeout_at(end):
+                await self._room.acquire()
+        try:
+            kept = self._kept()
+            if kept is not None:
+                return kept
+            async with asyncio.timeout_at(end):
+                return await self._connected(Connection)
+        except BaseException:
+            self._room.release()
+            raise
+
     def _kept(self) -> Connection | None:
         while self._idle:
             connection = self._idle.pop()
             if connection.reusable:
                 return connection
-            self._drop(connection)
+            connection.close()
         return None
 
     def _keep(self, connection: Connection) -> None:
         if connection.reusable:
             self._idle.append(connection)
         else:
-            self._drop(connection)
+            connection.close()
 
-    def _drop(self, connection: Connection) -> None:
-        connection.close()
-        self._all.discard(connection)
-
-    async def _opened(self) -> Connection:
+    async def _connected(self, kind: type[C]) -> C:
         named = self._server_name if self._context else None
         _, connection = await asyncio.get_running_loop().create_connection(
-            Connection, self._host, self._port, ssl=self._context, server_hostname=named
+            kind, self._host, self._port, ssl=self._context, server_hostname=named
         )
         self._all.add(connection)
         if self._closed:
-            self._drop(connection)
+            connection.close()
         return connection

@@ -11,10 +11,10 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any
 
-import aiohttp
-import orjson
-
+from .decoding import loads
 from .errors import TransportError, from_status
+from .flow import Flow
+from .session import SessionStream
 from .transport import Call, Transport
 
 MARGIN_SECONDS = 15.0
@@ -43,49 +43,46 @@ async def watch_lines(
 ) -> AsyncGenerator[dict[str, Any], None]:
     """Open a watch and yield its events; see Api.watch for what it raises."""
     total = float(call.query["timeoutSeconds"]) + MARGIN_SECONDS
-    response = await transport.open(call, total, idle)
+    stream = await transport.open(call, total, idle)
+    burst = 0
     try:
         opened()
-        async for line in _lines(transport, response, call):
-            yield _event(line, call.path)
+        async for lines in _lines(transport, stream, call):
+            for line in lines:
+                if line.strip():
+                    yield _event(line, call.path)
+                burst += len(line)
+                if burst > YIELD_BYTES:
+                    burst = 0
+                    await asyncio.sleep(0)
     finally:
-        response.close()
+        stream.close()
 
 
 async def _lines(
-    transport: Transport, response: aiohttp.ClientResponse, call: Call
-) -> AsyncIterator[bytes]:
+    transport: Transport, stream: Flow | SessionStream, call: Call
+) -> AsyncIterator[list[bytes]]:
+    """The lines that are whole, as they come."""
     rest = b""
     try:
-        async for chunk in response.content.iter_any():
-            *whole, rest = (rest + chunk).split(b"\n")
+        async for piece in stream.pieces():
+            *whole, rest = (rest + piece).split(b"\n")
             if len(rest) > MAX_LINE:
                 raise TransportError(f"watch {call.path}: a line of more than {MAX_LINE} bytes")
-            async for line in _paced(whole):
-                yield line
+            if whole:
+                yield whole
     except TimeoutError as error:
         transport.lost(call, error)
         raise SilenceError(f"watch {call.path}: nothing received for too long") from error
-    except (aiohttp.ClientError, OSError) as error:
+    except OSError as error:
         raise transport.lost(call, error) from error
     if rest.strip():
         raise TransportError(f"watch {call.path}: the stream ended within an event")
 
 
-async def _paced(lines: list[bytes]) -> AsyncIterator[bytes]:
-    burst = 0
-    for line in lines:
-        if line.strip():
-            yield line
-        burst += len(line)
-        if burst > YIELD_BYTES:
-            burst = 0
-            await asyncio.sleep(0)
-
-
 def _event(line: bytes, path: str) -> dict[str, Any]:
     try:
-        event = orjson.loads(line)
+        event = loads(line)
         kind, obj = event["type"], event["object"]
     except (ValueError, KeyError, TypeError) as error:
         raise TransportError(f"watch {path}: torn event: {error}") from error

@@ -21,7 +21,8 @@ KEPT_SECONDS = 15.0
 
 _KEEPALIVE = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
 _BOUNDS = (b"content-length", b"transfer-encoding")
-_FINAL = 200  # statuses below announce another answer
+FINAL, REFUSED = 200, 400
+"""Statuses below the first announce another answer, those from the second on say no."""
 
 
 @dataclass(slots=True)
@@ -66,18 +67,25 @@ class Connection(asyncio.Protocol):
         idle = self._transport is not None and self._waiting is None
         return idle and time.monotonic() - self._used < KEPT_SECONDS
 
-    async def exchange(self, head: bytes, body: bytes) -> Answer:
-        """Send a request and wait for the whole answer; raises OSError where none comes."""
+    async def exchange(self, head: bytes, body: bytes, end: float) -> Answer:
+        """Send a request and wait for the whole answer.
+
+        Raises OSError where none comes: TimeoutError at `end`, in seconds of the loop's clock.
+        """
         if self._transport is None:
             raise ConnectionResetError("the server closed the connection")
         self._begin()
-        self._waiting = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self._waiting = loop.create_future()
         self._transport.writelines((head, body) if body else (head,))
+        timer = loop.call_at(end, self._fail, TimeoutError())
         try:
             return await self._waiting
         except BaseException:
             self.close()
             raise
+        finally:
+            timer.cancel()
 
     def close(self) -> None:
         """Close at once: what may still come belongs to nobody."""
@@ -128,7 +136,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """The answer is whole, unless it only announces another one."""
-        if self._parser.get_status_code() < _FINAL:
+        if self._parser.get_status_code() < FINAL:
             self._begin()
         else:
             self._end()

@@ -13,11 +13,13 @@ from llama_operator.runtime import (
     Api,
     ApiError,
     Conflict,
+    FakeClock,
     NotFound,
     NotLeader,
     ServerError,
     TooManyRequests,
     TransportError,
+    credentials,
 )
 from llama_operator.runtime.hooks import NoHooks
 
@@ -239,11 +241,26 @@ async def test_names_cannot_leave_their_path(server: FakeApi, api: Api) -> None:
     assert "/secrets/" not in THINGS.path("ns", "../../secrets/x")
 
 
-async def test_a_token_cannot_become_a_header(server: FakeApi) -> None:
-    """One that was read from a file with a line break in it."""
+@pytest.mark.parametrize(
+    ("token", "told"), [("a\r\nX-Other: b", "a line break"), ("clé", "a character beyond ASCII")]
+)
+async def test_a_token_cannot_become_a_header(server: FakeApi, token: str, told: str) -> None:
+    """One that was read from a file with a line break in it, or of another encoding."""
     api = server.api()
-    api.transport._client.configuration.api_key["BearerToken"] = "a\r\nX-Other: b"
-    with pytest.raises(TransportError, match="a token holds a line break"):
+    api.transport._client.configuration.api_key["BearerToken"] = token
+    with pytest.raises(TransportError, match=f"a token holds {told}"):
         await api.get(THINGS, "ns", "a")
     assert not server.requests
+    await api.close()
+
+
+async def test_a_new_token_is_sent_within_a_moment(server: FakeApi) -> None:
+    clock = FakeClock()
+    api = server.api(clock=clock)
+    keys = api.transport._client.configuration.api_key
+    keys["BearerToken"] = "Bearer first"
+    assert await api.transport._credentials.headers() == {"authorization": "Bearer first"}
+    keys["BearerToken"] = "Bearer second"
+    clock.advance(credentials.FRESH_SECONDS)
+    assert await api.transport._credentials.headers() == {"authorization": "Bearer second"}
     await api.close()
