@@ -118,10 +118,14 @@ async def _one(api: Api, raw: Object, writes: Writes) -> None:
         if new:
             await api.create(resource, obj, manager=labels.OPERATOR_MANAGER)
         else:
-            await api.apply(resource, obj, manager=labels.OPERATOR_MANAGER, create=True)
+            await api.apply(resource, obj, manager=labels.OPERATOR_MANAGER, create=True, brief=True)
     told = {name: raw["metadata"][name] for name in ("name", "namespace")}
     body = {**raw, "metadata": told, "status": writes.status}
     del body["spec"]
     await api.apply(
-        resources.DEPLOYMENTS, body, manager=labels.STATUS_MANAGER, subresource="status"
+        resources.DEPLOYMENTS,
+        body,
+        manager=labels.STATUS_MANAGER,
+        subresource="status",
+        brief=True,
     )

@@ -68,8 +68,22 @@ class Memory:
         force: bool = True,
         create: bool = False,
         subresource: str | None = None,
+        brief: bool = False,
     ) -> Object:
         """Server-side apply, with the answers of the real one to `metadata.uid` and versions."""
+        made = self._apply(resource, obj, manager, force, create, subresource)
+        partial = {"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata"}
+        return {**partial, "metadata": made["metadata"]} if brief else made
+
+    def _apply(
+        self,
+        resource: Resource,
+        obj: Object,
+        manager: str,
+        force: bool,
+        create: bool,
+        subresource: str | None,
+    ) -> Object:
         name, uid = obj["metadata"]["name"], obj["metadata"].get("uid")
         live = self.objects.get((resource.kind, name))
         if live is None:

@@ -68,7 +68,7 @@ class Applier:
         self._api = api
         self._owner = owner
         self._answer = write
-        # Children as the server has answered.
+        # Children as they were written, under the metadata that the server has answered.
         self.made: list[Object] = []
         # The Secret of a key that was made.
         self.key: SecretView | None = None
@@ -142,9 +142,11 @@ class Applier:
         met = {name: value for name, value in conditions.items() if value}
         body = {**obj, "metadata": {**obj["metadata"], **met}}
         resource, manager = resources.BY_KIND[obj["kind"]], labels.OPERATOR_MANAGER
-        writing = self._api.apply(resource, body, manager=manager, force=force, create=create)
+        writing = self._api.apply(
+            resource, body, manager=manager, force=force, create=create, brief=True
+        )
         made = await self._answer(obj, writing)
-        self.made.append(made)
+        self.made.append({**obj, "metadata": made["metadata"]})
 
     def _not_owned(self, live: dict[str, Any], kind: str, name: str) -> Failure:
         if _of_predecessor(live, self._owner):

@@ -127,7 +127,11 @@ class StatusWriter:
         }
         try:
             made = await self._api.apply(
-                self._resource, body, manager=labels.STATUS_MANAGER, subresource="status"
+                self._resource,
+                body,
+                manager=labels.STATUS_MANAGER,
+                subresource="status",
+                brief=True,
             )
         except NotFound:
             return  # deleted meanwhile
@@ -229,7 +233,7 @@ class Outcome:
 
     failure: Failure | None = None
     error: ApiError | None = None
-    # Children that were written, as the server has answered.
+    # Children that were written, under the metadata that the server has answered.
     made: list[Object] = field(default_factory=list, compare=False)
     key: SecretView | None = field(default=None, compare=False)
 
@@ -259,7 +263,17 @@ async def carried_out(
 def with_made(view: DeploymentView, made: list[Object]) -> DeploymentView:
     """The snapshot with children as they were just written: the status need not wait for the
     cache to tell of them, and is written once instead of twice."""
-    return replace(view, children={**view.children, **index(made)}) if made else view
+    if not made:
+        return view
+    written = {key: _over(view.children.get(key), obj) for key, obj in index(made).items()}
+    return replace(view, children={**view.children, **written})
+
+
+def _over(cached: Object | None, written: Object) -> Object:
+    """What was written, and beside it what others have said of the same object."""
+    if cached is None or "spec" not in written:
+        return written
+    return {**cached, **written, "spec": {**cached["spec"], **written["spec"]}}
 
 
 def stamp(clock: Clock) -> str:
