@@ -7,6 +7,7 @@ own loop does the same.
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 import importlib.util
 import sys
@@ -20,6 +21,12 @@ A scrape of ten thousand deployments is written down in a thread of its own, for
 Python's 5 ms an edit, whose way to its child has a dozen steps, took that much longer at each.
 """
 
+GARBAGE_OBJECTS = 20_000
+"""Objects made, beyond those that went, before the collector looks for cycles among the youngest.
+
+Python's own 700 are a dozen times in one pass, which makes trees of plain objects and no cycles.
+"""
+
 
 def _factory() -> Callable[[], asyncio.AbstractEventLoop]:
     module = "uvloop" if importlib.util.find_spec("uvloop") else "asyncio"
@@ -30,5 +37,6 @@ def _factory() -> Callable[[], asyncio.AbstractEventLoop]:
 def run(program: Coroutine[Any, Any, None]) -> None:
     """Run `program` to its end; SIGINT cancels it, as asyncio.run does."""
     sys.setswitchinterval(SWITCH_SECONDS)
+    gc.set_threshold(GARBAGE_OBJECTS, *gc.get_threshold()[1:])
     with asyncio.Runner(loop_factory=_factory()) as runner:
         runner.run(program)

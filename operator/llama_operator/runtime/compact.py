@@ -1,13 +1,12 @@
 """A transform that halves the memory of a cache without leaving anything out but managedFields.
 
-Every decoded event brings its own copy of each field name and of each value that all objects
-share (kinds, models, reasons, messages). Sharing them took 2.4 KB custom resources from 9.9 to
-5.5 KiB of memory each, for 14 microseconds more per event.
+Every decoded event brings its own copy of each value that all objects share (kinds, models,
+reasons, messages); names of fields orjson shares by itself. Sharing them took 2.4 KB custom
+resources from 9.9 to 5.5 KiB of memory each.
 """
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from .resource import Object
@@ -23,19 +22,22 @@ class Compact:
         self._values: dict[str, str] = {}
 
     def __call__(self, obj: Object) -> Object:
-        """An equal object without managedFields."""
+        """The object itself, without managedFields."""
         obj["metadata"].pop("managedFields", None)
         if len(self._values) > MAX_VALUES:
             # Versions and uids pass through here too; what is shared comes back at once.
             self._values.clear()
-        return {sys.intern(name): self._shared(value) for name, value in obj.items()}
+        self._share(obj, obj.items())
+        return obj
 
-    def _shared(self, value: Any) -> Any:
-        kind = type(value)
-        if kind is str:
-            return self._values.setdefault(value, value) if len(value) <= MAX_LENGTH else value
-        if kind is dict:
-            return {sys.intern(name): self._shared(item) for name, item in value.items()}
-        if kind is list:
-            return [self._shared(item) for item in value]
-        return value
+    def _share(self, holder: Any, items: Any) -> None:
+        """Put the shared ones in place of the strings of a dict or a list: made anew, they cost twice."""
+        for place, value in items:
+            kind = type(value)
+            if kind is str:
+                if len(value) <= MAX_LENGTH:
+                    holder[place] = self._values.setdefault(value, value)
+            elif kind is dict:
+                self._share(value, value.items())
+            elif kind is list:
+                self._share(value, enumerate(value))

@@ -135,7 +135,7 @@ class Controller:
 
     def _succeeded(self, key: Key, result: Result) -> str:
         self.queue.forget(key)
-        self._states.recovered(key, f"{self.name} {key}: reconciled again")
+        self._states.recovered(key, "%s %s: reconciled again", self.name, key)
         if result.requeue_after is None:
             return "success"
         self.queue.add_after(key, result.requeue_after)

@@ -73,6 +73,7 @@ class Reflector:
         backoff: Backoff | None = None,
     ) -> None:
         self.resource = resource
+        self._name = str(resource)
         self._api = api
         self._sink = sink
         self._namespace = namespace
@@ -134,7 +135,7 @@ class Reflector:
     async def _pause(self, error: Exception) -> None:
         expected = isinstance(error, ApiError | TransportError)
         reason = error.reason if isinstance(error, ApiError) else type(error).__name__
-        self._hooks.failed(str(self.resource), reason)
+        self._hooks.failed(self._name, reason)
         what = f"watch of {self.resource} failed, will retry"
         self._states.failed("", what, error, trace=not expected)
         pause = self._backoff.next()
@@ -144,7 +145,7 @@ class Reflector:
 
     def _healthy(self) -> None:
         self._backoff.reset()
-        self._states.recovered("", f"watch of {self.resource} works again")
+        self._states.recovered("", "watch of %s works again", self.resource)
 
     # -- the full state ---------------------------------------------------------------------
 
@@ -154,7 +155,7 @@ class Reflector:
         if items is None:
             items = await self._list()
         await self._sink.replace(items)
-        self._hooks.listed(str(self.resource), len(items))
+        self._hooks.listed(self._name, len(items))
         return items.resource_version
 
     async def _list(self) -> ObjectList:
@@ -223,7 +224,7 @@ class Reflector:
 
     def _deliver(self, event: Object) -> None:
         kind, obj = event["type"], event["object"]
-        self._hooks.event(str(self.resource), kind)
+        self._hooks.event(self._name, kind)
         version = version_of(obj)
         if kind == "BOOKMARK":
             _refuse_time_travel(self._version, version)

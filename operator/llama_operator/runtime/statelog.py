@@ -41,11 +41,11 @@ class StateLog:
         self._log.warning("%s: %s", what, shown, exc_info=error if trace else None)
         return True
 
-    def recovered(self, key: Hashable, what: str) -> bool:
-        """Log `what` if the key was failing."""
+    def recovered(self, key: Hashable, what: str, *args: object) -> bool:
+        """Log `what` % `args` if the key was failing."""
         if self._failing.pop(key, None) is None:
             return False
-        self._log.info("%s", what)
+        self._log.info(what, *args)
         return True
 
     def forget(self, key: Hashable) -> None:

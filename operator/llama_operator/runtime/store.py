@@ -6,7 +6,7 @@ state. Objects in it are shared: whoever wants to change one makes a copy.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from .resource import Key, Object, key_of
 
@@ -46,13 +46,14 @@ class Store:
 
     def by_index(self, index: str, value: str) -> Objects:
         """Objects for which the index function yielded `value`; KeyError for an unknown index."""
-        return [self._objects[key] for key in sorted(self._found(index, value))]
+        found = self._found(index, value)
+        return [self._objects[key] for key in sorted(found)] if found else []
 
     def any_order(self, index: str, value: str) -> Objects:
         """The same where the order does not matter: of ten thousand, sorting is most of the work."""
         return [self._objects[key] for key in self._found(index, value)]
 
-    def _found(self, index: str, value: str) -> Iterable[Key]:
+    def _found(self, index: str, value: str) -> Collection[Key]:
         return self._indexes[index].get(value, ())
 
     def put(self, obj: Object) -> Object | None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
+import orjson
 import pytest
 from tests.unit.runtime.helpers import THINGS, Running
 
@@ -29,6 +31,7 @@ from llama_operator.runtime import (
 )
 from llama_operator.runtime import errors as errors_module
 from llama_operator.runtime.clock import settle, within
+from llama_operator.runtime.decoding import loads
 from llama_operator.runtime.ratelimit import Backoff, ItemBackoff, MaxOf, TokenBucket
 from llama_operator.runtime.slices import slices
 from llama_operator.runtime.statelog import StateLog
@@ -290,7 +293,7 @@ def test_compact_shares_strings_and_changes_nothing() -> None:
         }
     )
     compact = Compact()
-    one, two = compact(json.loads(text)), compact(json.loads(text))
+    one, two = compact(orjson.loads(text)), compact(orjson.loads(text))
     expected = json.loads(text)
     del expected["metadata"]["managedFields"]
     assert one == two == expected
@@ -303,3 +306,48 @@ def test_compact_remembers_a_bounded_number_of_values() -> None:
     for number in range(50_000):
         compact({"metadata": {"name": f"n{number}"}})
     assert len(compact._values) <= 20_001
+
+
+def _encoded(metadata: Mapping[str, object], **rest: object) -> bytes:
+    return orjson.dumps({"type": "ADDED", "object": {"metadata": metadata, **rest}})
+
+
+_FIELDS = [
+    {"manager": "a", "fieldsV1": {"f:metadata": {"f:labels": {".": {}, "f:x": {}}}}},
+    {"manager": "b", "fieldsV1": {'k:{"name":"x"}': {"f:y": {}}}, "subresource": "status"},
+]
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"name": "a", "managedFields": _FIELDS},
+        {"managedFields": _FIELDS, "name": "a"},
+        {"annotations": {"x": '"managedFields":[{}]'}, "managedFields": _FIELDS, "name": "a"},
+        {"name": "a"},
+    ],
+)
+def test_managed_fields_are_left_out_wherever_they_stand(metadata: dict[str, object]) -> None:
+    spec = {"text": '}],"managedFields":[{"a":1}]', "managedFields": [{"mine": True}]}
+    wanted = {name: value for name, value in metadata.items() if name != "managedFields"}
+    event = loads(_encoded(metadata, spec=spec, status={"a": [{}]}))
+    assert event["object"] == {"metadata": wanted, "spec": spec, "status": {"a": [{}]}}
+
+
+@pytest.mark.parametrize("odd", ["}]", '}],"', "}]},", '"}]', "\\}]}"])
+def test_managed_fields_with_brackets_in_their_names_spoil_nothing(odd: str) -> None:
+    fields = [{"manager": "a", "fieldsV1": {f"f:{odd}": {"f:z": {}}, "f:q": {}}}]
+    for metadata in (
+        {"managedFields": fields, "name": "a"},
+        {"name": "a", "managedFields": fields},
+    ):
+        found = loads(_encoded(metadata, spec={"x": 1}))["object"]
+        found["metadata"].pop("managedFields", None)
+        assert found == {"metadata": {"name": "a"}, "spec": {"x": 1}}
+
+
+def test_what_is_torn_is_no_object() -> None:
+    whole = _encoded({"name": "a", "managedFields": _FIELDS}, spec={})
+    for length in range(len(whole)):
+        with pytest.raises(ValueError, match=r"JSON|unexpected|EOF|empty"):
+            loads(whole[:length])
