@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic.alias_generators import to_camel
@@ -51,6 +52,14 @@ class Model(BaseModel):
 def _needed(model: type[BaseModel]) -> frozenset[str | None]:
     fields = model.model_fields.values()
     return frozenset(field.alias for field in fields if field.is_required())
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def always(model: type[M]) -> Callable[[], M]:
+    """The one value of a part that is left out: it never changes, and is costly to read anew."""
+    return cache(model)
 
 
 def listed(kind: str, *keys: str) -> JsonDict:

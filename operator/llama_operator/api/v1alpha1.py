@@ -15,6 +15,7 @@ from llama_operator.api.fields import (
     INT32,
     NAME_PATTERN,
     Model,
+    always,
     listed,
 )
 from llama_operator.api.v1alpha1_adapters import (
@@ -197,16 +198,18 @@ class LlamaDeploymentSpec(Model):
         "resource of KServe, on one node. Default native.",
     )
     kserve: KServeSpec = Field(
-        default_factory=KServeSpec, description="What KServe is given, with backend kserve."
+        default_factory=always(KServeSpec), description="What KServe is given, with backend kserve."
     )
-    gpu: GpuSpec = Field(default_factory=GpuSpec, description="The GPUs of one replica.")
+    gpu: GpuSpec = Field(default_factory=always(GpuSpec), description="The GPUs of one replica.")
     sizing: SizingSpec = Field(
-        default_factory=SizingSpec,
+        default_factory=always(SizingSpec),
         description="How the model is laid out. What is set is never changed, only judged.",
     )
-    engine: EngineSpec = Field(default_factory=EngineSpec, description="The inference server.")
+    engine: EngineSpec = Field(
+        default_factory=always(EngineSpec), description="The inference server."
+    )
     lora: LoraSpec = Field(
-        default_factory=LoraSpec, description="Room for LoRA adapters in every server."
+        default_factory=always(LoraSpec), description="Room for LoRA adapters in every server."
     )
     adapters: tuple[AdapterSpec, ...] = Field(
         default=(),
@@ -214,9 +217,9 @@ class LlamaDeploymentSpec(Model):
         max_length=MOST_ADAPTERS,
         json_schema_extra=listed("map", "name"),
     )
-    auth: AuthSpec = Field(default_factory=AuthSpec, description="Who may ask.")
+    auth: AuthSpec = Field(default_factory=always(AuthSpec), description="Who may ask.")
     endpoint: EndpointSpec = Field(
-        default_factory=EndpointSpec, description="How the servers are reached."
+        default_factory=always(EndpointSpec), description="How the servers are reached."
     )
     autoscaling: AutoscalingSpec | None = Field(
         default=None,
@@ -224,21 +227,22 @@ class LlamaDeploymentSpec(Model):
         "Auto: replicas stay as they are.",
     )
     rollout: RolloutSpec = Field(
-        default_factory=RolloutSpec, description="How a changed spec reaches the servers."
+        default_factory=always(RolloutSpec), description="How a changed spec reaches the servers."
     )
     startup: StartupSpec = Field(
-        default_factory=StartupSpec, description="How long a start may take, and when it is over."
+        default_factory=always(StartupSpec),
+        description="How long a start may take, and when it is over.",
     )
-    drain: DrainSpec = Field(default_factory=DrainSpec, description="How a server stops.")
+    drain: DrainSpec = Field(default_factory=always(DrainSpec), description="How a server stops.")
     disruption: DisruptionSpec = Field(
-        default_factory=DisruptionSpec,
+        default_factory=always(DisruptionSpec),
         description="How many replicas a drain of nodes may take at once.",
     )
     compile_cache: CompileCacheSpec = Field(
-        default_factory=CompileCacheSpec, description="Compiled code for the next server."
+        default_factory=always(CompileCacheSpec), description="Compiled code for the next server."
     )
     scheduling: SchedulingSpec = Field(
-        default_factory=SchedulingSpec,
+        default_factory=always(SchedulingSpec),
         description="Where pods may run. Taints of the GPU resource are always tolerated.",
     )
     runtime_class_name: str | None = Field(
@@ -248,9 +252,10 @@ class LlamaDeploymentSpec(Model):
         pattern=NAME_PATTERN,
     )
     pod_metadata: PodMetadata = Field(
-        default_factory=PodMetadata,
+        default_factory=always(PodMetadata),
         description="Labels and annotations that serving pods get besides ours.",
     )
     observability: ObservabilitySpec = Field(
-        default_factory=ObservabilitySpec, description="What the servers tell besides metrics."
+        default_factory=always(ObservabilitySpec),
+        description="What the servers tell besides metrics.",
     )

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from llama_operator.api.fields import INT32, NAME_PATTERN, Model, NetworkPeer, listed
+from llama_operator.api.fields import INT32, NAME_PATTERN, Model, NetworkPeer, always, listed
 
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 HOST_PATTERN = rf"^({_LABEL}(\.{_LABEL})*)?$"
@@ -129,5 +129,5 @@ class EndpointSpec(Model):
         description="Lets an ingress controller send requests to the servers. Auto: none does.",
     )
     network_policy: NetworkPolicySpec = Field(
-        default_factory=NetworkPolicySpec, description="Who may connect."
+        default_factory=always(NetworkPolicySpec), description="Who may connect."
     )

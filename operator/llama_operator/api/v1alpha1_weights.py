@@ -19,6 +19,7 @@ from llama_operator.api.fields import (
     NodeSelector,
     Resources,
     Toleration,
+    always,
     listed,
 )
 from llama_operator.api.v1alpha1_adapters import AdapterFound
@@ -112,9 +113,9 @@ class LlamaWeightsSpec(Model):
         description="Keep Meta's .pth files beside the converted copy. Default false.",
     )
     verify: Verify = Field(
-        default_factory=Verify, description="When a ready copy is read again and compared."
+        default_factory=always(Verify), description="When a ready copy is read again and compared."
     )
-    fetch: Fetch = Field(default_factory=Fetch, description="How the download Job runs.")
+    fetch: Fetch = Field(default_factory=always(Fetch), description="How the download Job runs.")
 
 
 class ShapeStatus(Model):
