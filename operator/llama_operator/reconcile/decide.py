@@ -40,6 +40,7 @@ from llama_operator.reconcile.actions import (
 from llama_operator.reconcile.copies import copy_of, weights_condition
 from llama_operator.reconcile.course import Course
 from llama_operator.reconcile.ownership import converge, prune
+from llama_operator.reconcile.recent import Remembered
 from llama_operator.reconcile.snapshot import FOLLOW_SECONDS, DeploymentView, Object, SecretView
 from llama_operator.render import render, secret
 from llama_operator.render.inputs import Owner, Replacing, Serving
@@ -47,6 +48,8 @@ from llama_operator.render.weights import weights
 
 # Secrets are never watched (that needs the right to list them), so a missing one is asked for again.
 SECRET_POLL_SECONDS = 10.0
+# Passes over one deployment come close together, and mostly want the same; each of these is 30 KB.
+_RENDERED: Remembered[tuple[Serving, Object, Replacing], list[Object]] = Remembered(64)
 _NOT_WANTED = Condition("WeightsReady", "Unknown", "Pending", "Waits for a plan")
 
 
@@ -166,7 +169,12 @@ def _desired(
     how = course.record.how if course.record else Replacing()
     how = replace(how, older=turnover.older_runs(view, course.template))
     wish = replace(wish, canary=canary.rendered(view, course))
-    return course, [*made, *render.serving_objects(wish, course.template, how)]
+    objects = _RENDERED.of(
+        view.owner.uid,
+        (wish, course.template, how),
+        lambda: render.serving_objects(wish, course.template, how),
+    )
+    return course, [*made, *objects]
 
 
 def _judge(view: DeploymentView) -> planning.Judgement:

@@ -43,11 +43,20 @@ class Kept:
         return planning.Judgement(Condition("Planned", "True", "Fits", self.plan.reason), self.plan)
 
 
+# Content is never changed, and a template is 30 KB: those that are looked at now.
+_READ: Remembered[tuple[str, Any], Kept | None] = Remembered(64)
+
+
 def find(view: DeploymentView, name: str) -> Kept | None:
     """The revision of this name; None where there is none, or it cannot be read."""
     found = view.children.get((KIND, name))
     if found is None:
         return None
+    given = found[_PACKED] if _PACKED in found else found.get("data")
+    return _READ.of(found["metadata"].get("uid", ""), (name, given), lambda: _read(found, name))
+
+
+def _read(found: Object, name: str) -> Kept | None:
     try:
         data = _data(found)
         plan = Plan.from_data(data["plan"])

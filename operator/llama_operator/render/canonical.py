@@ -34,12 +34,16 @@ def _slow(value: Any) -> bytes:
 
 def _plain(value: Any) -> bool:
     """Whether a value is made of what both write alike."""
-    kind = type(value)
-    if kind is dict:
-        return all(map(_plain, value.values()))
-    if kind is list or kind is tuple:
-        return all(map(_plain, value))
-    return kind in _SCALARS or (kind is float and _short(value))
+    left = [value]
+    for each in left:  # which grows as it is walked: a call for each value takes twice the time
+        kind = type(each)
+        if kind is dict:
+            left += each.values()
+        elif kind is list or kind is tuple:
+            left += each
+        elif kind not in _SCALARS and not (kind is float and _short(each)):
+            return False
+    return True
 
 
 def _short(value: float) -> bool:

@@ -17,7 +17,7 @@ from llama_operator.reconcile import mounts, revisions
 from llama_operator.reconcile.actions import Apply
 from llama_operator.reconcile.caches import Caches
 from llama_operator.reconcile.decide import decide
-from llama_operator.reconcile.packed import Packing, Squeezer, copies_of, unpacked
+from llama_operator.reconcile.packed import LATEST, Packing, Squeezer, copies_of, unpacked
 from llama_operator.reconcile.snapshot import SecretView
 
 
@@ -33,11 +33,19 @@ def live(obj: Object) -> Object:
     return {**copy.deepcopy(obj), "metadata": meta}
 
 
+def packed_by(packing: Packing, obj: Object) -> Object:
+    """As it is kept once so many others have come after it."""
+    kept = packing(obj)
+    for number in range(LATEST):
+        packing({**obj, "metadata": {**obj["metadata"], "uid": f"other-{number}"}})
+    return kept
+
+
 @pytest.mark.parametrize("obj", children(), ids=lambda obj: obj["kind"])
 def test_what_is_packed_comes_back_without_managed_fields(obj: Object) -> None:
     wanted = live(obj)
     del wanted["metadata"]["managedFields"]
-    packed = Packing()(live(obj))
+    packed = packed_by(Packing(), live(obj))
     assert unpacked(packed) == wanted
     assert len(packed["whole"][0]) < len(json.dumps(wanted)) / 1.5
 
@@ -46,16 +54,27 @@ def test_the_second_of_a_kind_costs_little_whatever_its_template_holds() -> None
     for kind in ("Deployment", revisions.KIND):
         first = next(obj for obj in children() if obj["kind"] == kind)
         packing = Packing()
-        packing(live(first))
+        packed_by(packing, live(first))
         second = json.loads(re.sub(r'"web(?=[-"])', '"model-7', json.dumps(live(first))))
         del second["metadata"]["managedFields"]
-        packed = packing(copy.deepcopy(second))
+        packed = packed_by(packing, copy.deepcopy(second))
         whole = unpacked(packed)
         assert whole == second
         template = whole["spec" if kind == "Deployment" else "data"]["template"]
         assert template["metadata"]["annotations"][labels.GUARD] == guard.SOURCE
         # 21 KB as JSON; what the guard adds to it is told apart from the first one's.
         assert len(packed["whole"][0]) < 1100
+
+
+def test_the_latest_of_a_kind_are_not_packed_and_what_they_have_replaced_never_is() -> None:
+    obj = next(obj for obj in children() if obj["kind"] == "Deployment")
+    packing = Packing()
+    before, after = packing(live(obj)), packing(live(obj))
+    assert unpacked(after) is after["whole"]
+    packed_by(packing, {**live(obj), "metadata": {**live(obj)["metadata"], "uid": "u2"}})
+    assert isinstance(after["whole"], tuple)
+    assert unpacked(before) == unpacked(after)
+    assert isinstance(before["whole"], dict)
 
 
 def test_what_is_asked_of_every_object_stays_open() -> None:

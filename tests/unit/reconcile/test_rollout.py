@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import replace
 from datetime import timedelta
@@ -64,7 +65,7 @@ class Servers:
         """What the operator writes, and the Deployment controller notes."""
         for action in decision.actions:
             if isinstance(action, Apply):
-                made = action.obj
+                made = copy.deepcopy(action.obj)
                 if made["kind"] == revisions.KIND:
                     made = revisions.slim(made, Squeezer())
                 made["metadata"]["uid"] = made["metadata"]["name"]
