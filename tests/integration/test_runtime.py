@@ -13,8 +13,11 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from tests.support.builders import deployment
 from tests.support.cluster import Cluster
+from tests.support.stack import Stack
 
+from llama_operator.reconcile.resources import DEPLOYMENTS
 from llama_operator.runtime import (
     EVENTS,
     LEASES,
@@ -106,6 +109,26 @@ async def test_apply_owns_its_fields_only_and_repeats_are_no_change(
     assert third["metadata"]["resourceVersion"] == second["metadata"]["resourceVersion"]
     with pytest.raises(Conflict, match="two"):
         await api.apply(CONFIG_MAPS, config_map(namespace, "a", y="3"), manager="one", force=False)
+
+
+async def test_a_brief_answer_is_the_metadata_alone_of_built_in_and_custom_kinds(
+    cluster: Cluster, api: Api, namespace: str
+) -> None:
+    Stack(cluster).install()
+    raw = deployment("brief")
+    raw["metadata"] = {"name": "brief", "namespace": namespace}
+    map_ = config_map(namespace, "brief", x="1")
+    for kind, obj in ((CONFIG_MAPS, map_), (DEPLOYMENTS, raw)):
+        made = await api.apply(kind, obj, manager="one", brief=True)
+        assert set(made) == {"apiVersion", "kind", "metadata"}
+        assert made["kind"] == "PartialObjectMetadata"
+        live = (await api.get(kind, namespace, "brief"))["metadata"]
+        assert live.pop("managedFields")
+        assert made["metadata"] == live
+    status = {"apiVersion": raw["apiVersion"], "kind": raw["kind"], "metadata": raw["metadata"]}
+    status |= {"status": {"observedGeneration": 1}}
+    made = await api.apply(DEPLOYMENTS, status, manager="two", subresource="status", brief=True)
+    assert made["metadata"]["resourceVersion"] != live["resourceVersion"]
 
 
 async def test_preconditions_and_errors_are_the_servers(api: Api, namespace: str) -> None:
