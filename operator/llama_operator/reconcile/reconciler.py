@@ -273,7 +273,7 @@ def _over(cached: Object | None, written: Object) -> Object:
     """What was written, and beside it what others have said of the same object."""
     if cached is None or "spec" not in written:
         return written
-    return {**cached, **written, "spec": {**cached["spec"], **written["spec"]}}
+    return {**cached, **written, "spec": {**cached.get("spec", {}), **written["spec"]}}
 
 
 def stamp(clock: Clock) -> str:

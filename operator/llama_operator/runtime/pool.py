@@ -14,7 +14,7 @@ from kubernetes.aio.client import Configuration
 
 from .errors import TransportError
 from .flow import Flow
-from .wire import Answer, Connection
+from .wire import Answer, Connection, Limits
 
 _PORTS = {"https": 443, "http": 80}
 C = TypeVar("C", bound=Connection)
@@ -62,27 +62,17 @@ class Pool:
             self._keep(connection)
             self._room.release()
 
-    async def open(
-        self,
-        method: str,
-        path: str,
-        headers: Mapping[str, str],
-        *,
-        seconds: float,
-        idle: float,
-        total: float,
-    ) -> Flow:
-        """An answer that comes in pieces: its status within so many seconds, and the rest as it comes.
+    async def open(self, path: str, headers: Mapping[str, str], limits: Limits) -> Flow:
+        """An answer that comes in pieces, from its headers on; a refusal is whole, and nothing flows.
 
-        It may be silent for `idle` seconds and take `total`. A refusal is whole, and nothing flows.
         Raises as `request` does; whoever asked closes.
         """
-        head = self._head(method, path, headers, b"")
+        head = self._head("GET", path, headers, b"")
         now = asyncio.get_running_loop().time()
-        async with asyncio.timeout_at(now + seconds):
+        async with asyncio.timeout_at(now + limits.headers):
             flow = await self._connected(Flow)
-        flow.idle, flow.end = idle, now + total
-        await flow.exchange(head, b"", now + seconds)
+        flow.idle, flow.end = limits.idle, now + limits.total
+        await flow.exchange(head, b"", now + limits.headers)
         return flow
 
     def close(self) -> None:

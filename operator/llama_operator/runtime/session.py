@@ -11,7 +11,7 @@ import aiohttp
 from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.client.rest import RESTClientObject, RESTResponse
 
-from .wire import REFUSED, Answer, keep_alive
+from .wire import REFUSED, Answer, Limits, keep_alive
 
 
 def _open_socket(address: Any) -> socket.socket:
@@ -102,21 +102,12 @@ class Session:
         except aiohttp.ClientError as error:
             raise _as_os_error(error) from error
 
-    async def open(
-        self,
-        method: str,
-        path: str,
-        headers: Mapping[str, str],
-        *,
-        seconds: float,
-        idle: float,
-        total: float,
-    ) -> SessionStream:
+    async def open(self, path: str, headers: Mapping[str, str], limits: Limits) -> SessionStream:
         """As of a Pool."""
-        limit = aiohttp.ClientTimeout(total=total, sock_read=idle)
+        limit = aiohttp.ClientTimeout(total=limits.total, sock_read=limits.idle)
         try:
-            async with asyncio.timeout(seconds):
-                response = await self._send(method, path, headers, b"", limit)
+            async with asyncio.timeout(limits.headers):
+                response = await self._send("GET", path, headers, b"", limit)
                 refused = response.status >= REFUSED
                 answer = await _whole(response) if refused else Answer(response.status)
         except aiohttp.ClientError as error:

@@ -30,7 +30,7 @@ from .hooks import NO_HOOKS, ApiHooks
 from .pool import Pool
 from .ratelimit import TokenBucket
 from .session import Session, SessionStream, client_of
-from .wire import REFUSED, Answer
+from .wire import REFUSED, Answer, Limits
 
 JSON = "application/json"
 MAX_RETRIES = 5
@@ -156,10 +156,9 @@ class Transport:
         Raises as `request` does, without repeating; the caller closes the stream.
         """
         headers = await self._headers(call)
-        sent: Awaitable[Flow | SessionStream] = self._carrier.open(
-            call.method, call.target, headers, seconds=self.seconds, idle=idle, total=total
-        )
-        stream = await self._told(call, sent)
+        limits = Limits(self.seconds, idle, total)
+        opening: Awaitable[Flow | SessionStream] = self._carrier.open(call.target, headers, limits)
+        stream = await self._told(call, opening)
         try:
             self._accept(stream.answer)
         except ApiError:

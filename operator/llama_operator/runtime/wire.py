@@ -25,6 +25,15 @@ FINAL, REFUSED = 200, 400
 """Statuses below the first announce another answer, those from the second on say no."""
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Of an answer that comes in pieces, in seconds: to its headers, between two pieces, in all."""
+
+    headers: float
+    idle: float
+    total: float
+
+
 @dataclass(slots=True)
 class Answer:
     """What a server said; names of headers in small letters."""

@@ -13,6 +13,7 @@ from tests.unit.runtime.helpers import eventually
 from llama_operator.runtime import flow as module
 from llama_operator.runtime.flow import Flow
 from llama_operator.runtime.pool import Pool
+from llama_operator.runtime.wire import Limits
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 UNBOUNDED = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
@@ -24,7 +25,7 @@ def chunk(data: bytes) -> bytes:
 
 
 async def opened(pool: Pool, seconds: float = 2.0, idle: float = 2.0, total: float = 5.0) -> Flow:
-    return await pool.open("GET", "/w", {}, seconds=seconds, idle=idle, total=total)
+    return await pool.open("/w", {}, Limits(seconds, idle, total))
 
 
 async def read(stream: Flow) -> bytes:
