@@ -138,6 +138,22 @@ def test_what_pods_claim_by_is_there_and_nothing_else_is(simulation: Simulation)
     assert {name for kind, name in objects if kind == "ResourceClaimTemplate"} == named
 
 
+@worlds
+@given(strategies.aged())
+def test_a_pass_changes_nothing_of_what_caches_hold_or_what_is_remembered(
+    simulation: Simulation,
+) -> None:
+    """Both are shared: with the next pass, and with those over other objects."""
+    view = simulation.deployment()
+    # As caches do, so that what a pass finds there is what the next one finds.
+    held = copy.deepcopy((view.raw, dict(view.children), view.weights, view.pods))
+    first = decide.decide(view)
+    wanted = copy.deepcopy(first.desired)
+    status.build(view, first, None, STAMP)
+    assert (view.raw, dict(view.children), view.weights, view.pods) == held
+    assert decide.decide(view).desired == first.desired == wanted
+
+
 def _owners(obj: Object) -> list[tuple[str, str]]:
     return [(ref["kind"], ref["name"]) for ref in obj["metadata"].get("ownerReferences", ())]
 
