@@ -93,6 +93,8 @@ class EventRecorder:
             self._again(series, now)
             return
         self._make_room(key)
+        if not self._admitted():
+            return  # and not remembered: should it come again, it may be sent then
         body = self._body(obj, kind, reason, action, note, related)
         series = _Series(body, now, self._clock.now(), now)
         self._series[key] = series
@@ -104,12 +106,18 @@ class EventRecorder:
         series.seen_at, series.last = now, self._clock.now()
         if now - series.written_at >= SERIES_SECONDS:
             series.written_at = now
+            self._say_again(series)
+
+    def _admitted(self) -> bool:
+        admitted = len(self._waiting) < MAX_WAITING and self._bucket.allow()
+        self.dropped += not admitted
+        return admitted
+
+    def _say_again(self, series: _Series) -> None:
+        if self._admitted():
             self._send(series, first=False)
 
     def _send(self, series: _Series, *, first: bool) -> None:
-        if len(self._waiting) >= MAX_WAITING or not self._bucket.allow():
-            self.dropped += 1
-            return
         self._waiting.append((series, first))
         self._news.set()
 
@@ -123,7 +131,7 @@ class EventRecorder:
         """Forget a series, after it has said its final count."""
         series = self._series.pop(key, None)
         if series is not None and series.unsaid:
-            self._send(series, first=False)
+            self._say_again(series)
 
     async def _sweep(self) -> None:
         while True:

@@ -92,6 +92,18 @@ async def test_the_rate_is_capped_and_drops_are_counted(
     assert recorder.dropped == 75
 
 
+async def test_what_was_dropped_is_sent_when_it_comes_again_later(
+    server: FakeApi, recorder: EventRecorder, clock: FakeClock
+) -> None:
+    async with Running(recorder.run()):
+        for number in range(26):
+            recorder.event(THING, "Normal", f"R{number}", "Act", "x")
+        clock.advance(2.0)
+        recorder.event(THING, "Normal", "R25", "Act", "x")
+        await eventually(lambda: "R25" in {each["reason"] for each in sent(server)})
+    assert (recorder.dropped, len(sent(server))) == (1, 26)
+
+
 async def test_trouble_with_events_never_reaches_the_caller(
     server: FakeApi, recorder: EventRecorder, caplog: pytest.LogCaptureFixture
 ) -> None:
