@@ -34,7 +34,6 @@ class Flow(Connection):
         self._pieces: list[bytes] = []
         self._bytes = 0
         self._paused = False
-        self._heard = 0.0
         self._more: asyncio.Future[None] | None = None
 
     @property
@@ -74,7 +73,8 @@ class Flow(Connection):
     async def _news(self) -> None:
         loop = asyncio.get_running_loop()
         self._more = loop.create_future()
-        silent, late = self._heard + self.idle, TimeoutError("nothing came in time")
+        # Counted from here on: what waits in the network while nobody reads is no silence.
+        silent, late = loop.time() + self.idle, TimeoutError("nothing came in time")
         timer = loop.call_at(min(silent, self.end), self._finish, late)
         try:
             await self._more
@@ -89,7 +89,6 @@ class Flow(Connection):
         if not self._flowing:
             super().data_received(data)
             return
-        self._heard = asyncio.get_running_loop().time()
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
@@ -100,7 +99,6 @@ class Flow(Connection):
         status = self._parser.get_status_code()
         if FINAL <= status < REFUSED and self._waiting is not None:
             self._flowing = True
-            self._heard = asyncio.get_running_loop().time()
             self._answer.status = status
             waiting, self._waiting = self._waiting, None
             if not waiting.done():

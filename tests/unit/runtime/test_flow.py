@@ -83,6 +83,15 @@ async def test_silence_ends_it_counted_from_the_last_piece() -> None:
         assert time.monotonic() - began > 0.25  # 30 pieces, 5 ms apart, and then silence
 
 
+async def test_what_waits_while_nobody_reads_is_no_silence() -> None:
+    async with serving(Served([CHUNKED, chunk(b"one"), chunk(b"two"), LAST])) as pool:
+        stream, seen = await opened(pool, idle=0.1), []
+        async for piece in stream.pieces():
+            seen.append(piece)
+            time.sleep(0.3)  # noqa: ASYNC251 - as a loop that is busy, or a process that is stopped
+        assert b"".join(seen) == b"onetwo"
+
+
 async def test_no_stream_lasts_beyond_its_time_however_much_it_says() -> None:
     async with serving(Served([CHUNKED, *[chunk(b".")] * 400])) as pool:
         stream = await opened(pool, total=0.2)
