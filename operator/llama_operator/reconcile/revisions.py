@@ -44,7 +44,7 @@ class Kept:
 
 
 # Content is never changed, and a template is 30 KB: those that are looked at now.
-_READ: Remembered[tuple[str, Any], Kept | None] = Remembered(64)
+_READ: Remembered[Any, Kept | None] = Remembered(64)
 
 
 def find(view: DeploymentView, name: str) -> Kept | None:
@@ -53,11 +53,12 @@ def find(view: DeploymentView, name: str) -> Kept | None:
     if found is None:
         return None
     given = found[_PACKED] if _PACKED in found else found.get("data")
-    return _READ.of(found["metadata"].get("uid", ""), (name, given), lambda: _read(found, name))
+    return _READ.of(found["metadata"].get("uid", ""), given, lambda: _read(found))
 
 
-def _read(found: Object, name: str) -> Kept | None:
+def _read(found: Object) -> Kept | None:
     try:
+        name = found["metadata"]["name"]
         data = _data(found)
         plan = Plan.from_data(data["plan"])
         return Kept(name, plan, data["image"], data["vllmVersion"], dict(data["template"]))

@@ -13,9 +13,7 @@ from typing import Any
 
 from .decoding import loads
 from .errors import TransportError, from_status
-from .flow import Flow
-from .session import SessionStream
-from .transport import Call, Transport
+from .transport import Call, Stream, Transport
 
 MARGIN_SECONDS = 15.0
 """How much longer than the server the client waits for the end of a watch."""
@@ -59,9 +57,7 @@ async def watch_lines(
         stream.close()
 
 
-async def _lines(
-    transport: Transport, stream: Flow | SessionStream, call: Call
-) -> AsyncIterator[list[bytes]]:
+async def _lines(transport: Transport, stream: Stream, call: Call) -> AsyncIterator[list[bytes]]:
     """The lines that are whole, as they come."""
     rest = b""
     try:

@@ -35,7 +35,8 @@ from .wire import REFUSED, Answer, Limits
 JSON = "application/json"
 MAX_RETRIES = 5
 MAX_RETRY_AFTER = 30.0
-A = TypeVar("A", Answer, Flow | SessionStream)
+Stream = Flow | SessionStream
+A = TypeVar("A", Answer, Stream)
 
 
 def _carrier(client: ApiClient) -> Pool | Session:
@@ -150,14 +151,14 @@ class Transport:
         self._accept(answer)
         return answer.data
 
-    async def open(self, call: Call, total: float, idle: float) -> Flow | SessionStream:
+    async def open(self, call: Call, total: float, idle: float) -> Stream:
         """Open a stream; at most `total` seconds in all and `idle` between two pieces.
 
         Raises as `request` does, without repeating; the caller closes the stream.
         """
         headers = await self._headers(call)
         limits = Limits(self.seconds, idle, total)
-        opening: Awaitable[Flow | SessionStream] = self._carrier.open(call.target, headers, limits)
+        opening: Awaitable[Stream] = self._carrier.open(call.target, headers, limits)
         stream = await self._told(call, opening)
         try:
             self._accept(stream.answer)

@@ -113,14 +113,18 @@ async def test_requests_beyond_the_limit_wait_for_a_connection() -> None:
     assert served.connections == 2
 
 
+async def fails_once_closed(pool: Pool, after: float) -> None:
+    asked = asyncio.ensure_future(ask(pool))
+    await asyncio.sleep(after)
+    pool.close()
+    with pytest.raises(OSError, match="closed"):
+        await asked
+
+
 async def test_a_pool_that_is_closed_fails_what_is_in_flight() -> None:
     served = Served([OK], hold=True)
     async with serving(served) as pool:
-        asked = asyncio.ensure_future(ask(pool))
-        await asyncio.sleep(0.05)
-        pool.close()
-        with pytest.raises(OSError, match="closed"):
-            await asked
+        await fails_once_closed(pool, after=0.05)
         served.go.set()
 
 
@@ -128,11 +132,7 @@ async def test_a_pool_that_is_closed_sends_nothing_of_what_is_connecting() -> No
     """A lease that was lost: the successor starts when nothing here can still write."""
     served = Served([OK])
     async with serving(served) as pool:
-        asked = asyncio.ensure_future(ask(pool))
-        await asyncio.sleep(0)
-        pool.close()
-        with pytest.raises(OSError, match="closed"):
-            await asked
+        await fails_once_closed(pool, after=0)
         await asyncio.sleep(0.05)
     assert not served.requests
 
