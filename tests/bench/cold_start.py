@@ -20,7 +20,7 @@ from statistics import median
 
 import click
 
-from llama_operator import compilecache, guard, warmup
+from llama_operator import compilecache, guard, sources, warmup
 from llama_operator.diagnose import startup
 from tests.support.models import tiny
 from tests.support.vllm_cpu import serve
@@ -47,12 +47,8 @@ class Place:
         self.code = root / "code"
         self.store.mkdir()
         self.code.mkdir()
-        for module, source in (
-            (guard.MODULE, guard.SOURCE),
-            (warmup.MODULE, warmup.SOURCE),
-            (compilecache.MODULE, compilecache.SOURCE),
-        ):
-            (self.code / f"{module}.py").write_text(source)
+        for file in (guard.FILE, warmup.FILE, compilecache.FILE):
+            (self.code / file.name).write_text(sources.carried(file))
 
     def fresh(self) -> None:
         """A pod that has just been made."""

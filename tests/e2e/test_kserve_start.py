@@ -12,7 +12,7 @@ from tests.support.guarding import write_secret
 from tests.support.models import tiny
 from tests.support.vllm_cpu import Server, serve
 
-from llama_operator import guard, warmup
+from llama_operator import guard, sources, warmup
 from llama_operator.render import revision
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow, pytest.mark.timeout(400)]
@@ -22,8 +22,8 @@ KEY = "sk-behind-kserve"
 def test_the_guard_stands_before_vllm(tmp_path: Path) -> None:
     code, keys = tmp_path / "code", tmp_path / "keys"
     code.mkdir()
-    for module, source in ((guard.MODULE, guard.SOURCE), (warmup.MODULE, warmup.SOURCE)):
-        (code / f"{module}.py").write_text(source)
+    for file in (guard.FILE, warmup.FILE):
+        (code / file.name).write_text(sources.carried(file))
     write_secret(keys, {"default": KEY}, "first")
     (engine,) = revision.template(serving(backend="kserve"))["spec"]["containers"]
     assert all(each["name"] != "PYTHONPATH" for each in engine["env"])

@@ -24,7 +24,7 @@ from tests.support.builders import (
     world,
 )
 
-from llama_operator import guard, warmup
+from llama_operator import compilecache, guard, sources, warmup
 from llama_operator.api.template import server_template
 from llama_operator.guard import adapters
 from llama_operator.reconcile import source
@@ -93,20 +93,18 @@ def rendered(path: Path) -> tuple[str, list[Object]]:
     return f"{said.status} {said.reason}: {said.message}", [] if refused else made
 
 
-SOURCES = {
-    "llama_guard": guard.SOURCE,
-    "llama_canary": guard.CANARY_SOURCE,
-    "llama_adapters": adapters.SOURCE,
-    "llama_warm_up": warmup.SOURCE,
-}
+PROGRAMS = (
+    *(guard.FILE, guard.CANARY_FILE, guard.LAUNCHER_FILE),
+    *(adapters.FILE, warmup.FILE, compilecache.FILE),
+)
 
 
 def as_text(said: str, objects: list[Object]) -> str:
-    # Through JSON, so that shared parts are written out and not as YAML anchors. The guard's source
-    # is a file of its own, and its hash is in the template's.
+    # Through JSON, so that shared parts are written out and not as YAML anchors. Programs are
+    # files of their own, and the hash of a template is that of what it carries.
     made = json.dumps(objects)
-    for name, text in SOURCES.items():
-        made = made.replace(json.dumps(text), f'"<{name}.py>"')
+    for file in PROGRAMS:
+        made = made.replace(json.dumps(sources.carried(file)), f'"<{file.name}>"')
     plain = json.loads(made)
     return f"# Planned: {said}\n" + yaml.safe_dump_all(plain, sort_keys=False, width=100)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 MODULE: Final = "llama_compile_cache"
-SOURCE: Final = Path(__file__).with_name(f"{MODULE}.py").read_text()
+FILE: Final = Path(__file__).with_name(f"{MODULE}.py")
 
 # Where the keeper finds its file, and the volume with what was kept.
 CODE_DIR: Final = "/etc/llama-compile-cache"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 MODULE: Final = "llama_adapters"
-SOURCE: Final = Path(__file__).with_name(f"{MODULE}.py").read_text()
+FILE: Final = Path(__file__).with_name(f"{MODULE}.py")
 # Of `vllm serve --middleware`; the guard comes after it, and so stands before it.
 MIDDLEWARE: Final = f"{MODULE}.Adapters"
 # Where the engine finds the file, the list of adapters, and their files.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from llama_operator import sources
 from llama_operator.api import labels
 from llama_operator.guard import CODE_DIR as GUARD_DIR
 from llama_operator.guard import adapters as guard
@@ -55,7 +56,7 @@ def python_path(serving: Serving) -> str:
 
 def carried(serving: Serving) -> dict[str, str]:
     """Annotations: the source of what loads them."""
-    return {labels.ADAPTERS: guard.SOURCE} if serving.spec.lora.enabled else {}
+    return {labels.ADAPTERS: sources.carried(guard.FILE)} if serving.spec.lora.enabled else {}
 
 
 def mounts(serving: Serving) -> list[Object]:

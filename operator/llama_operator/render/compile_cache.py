@@ -6,7 +6,7 @@ server runs, so the engine, which reads what strangers send, cannot write where 
 
 from __future__ import annotations
 
-from llama_operator import compilecache
+from llama_operator import compilecache, sources
 from llama_operator.api import labels
 from llama_operator.api.quantity import format_bytes, parse_bytes
 from llama_operator.api.v1alpha1_cache import CompileCacheStorage
@@ -99,7 +99,9 @@ def key(serving: Serving) -> str:
 
 def carried(serving: Serving) -> dict[str, str]:
     """Annotations: the keeper's source."""
-    return {labels.COMPILE_CACHE: compilecache.SOURCE} if storage(serving) else {}
+    if not storage(serving):
+        return {}
+    return {labels.COMPILE_CACHE: sources.carried(compilecache.FILE)}
 
 
 def engine_env(serving: Serving) -> list[Object]:

@@ -7,7 +7,7 @@ What else stands in the engine lies beside it and comes the same way.
 
 from __future__ import annotations
 
-from llama_operator import guard, warmup
+from llama_operator import guard, sources, warmup
 from llama_operator.api import labels
 from llama_operator.render import adapting, secret
 from llama_operator.render.carried import as_file
@@ -25,14 +25,14 @@ _FILES = {
 def carried(serving: Serving) -> dict[str, str]:
     """Annotations: the sources of the guard and of what else this server has of ours."""
     launched = serving.spec.engine.type == "transformers"
-    sources = {labels.GUARD: guard.SOURCE}
+    files = {labels.GUARD: guard.FILE}
     if launched:
-        sources[labels.LAUNCHER] = guard.LAUNCHER_SOURCE
+        files[labels.LAUNCHER] = guard.LAUNCHER_FILE
     if serving.spec.startup.warm_up and not launched:
-        sources[labels.WARM_UP] = warmup.SOURCE
+        files[labels.WARM_UP] = warmup.FILE
     if serving.plan.nodes > 1:
-        sources[labels.CANARY] = guard.CANARY_SOURCE
-    return sources
+        files[labels.CANARY] = guard.CANARY_FILE
+    return {name: sources.carried(file) for name, file in files.items()}
 
 
 def env(serving: Serving) -> list[Object]:

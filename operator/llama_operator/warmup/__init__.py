@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 MODULE: Final = "llama_warm_up"
-SOURCE: Final = Path(__file__).with_name(f"{MODULE}.py").read_text()
+FILE: Final = Path(__file__).with_name(f"{MODULE}.py")
 
 # Of `vllm serve --middleware`.
 MIDDLEWARE: Final = f"{MODULE}.WarmUp"

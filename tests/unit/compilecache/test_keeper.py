@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from tests.support.modules import loaded
 
-from llama_operator import compilecache
+from llama_operator import compilecache, sources
 
-FILE = Path(compilecache.__file__).with_name(f"{compilecache.MODULE}.py")
+FILE = compilecache.FILE
 
 
 @pytest.fixture(scope="module")
@@ -182,15 +182,15 @@ def test_the_machine_is_a_part_of_the_name(keeper: Any, monkeypatch: pytest.Monk
 
 
 def test_the_file_stands_alone() -> None:
-    assert FILE.read_text() == compilecache.SOURCE
+    carried = sources.carried(FILE)
     # Of what an image with Python has; and all annotations of an object may take 256 KiB.
     imported = {
         line.split()[1].split(".")[0]
-        for line in compilecache.SOURCE.splitlines()
+        for line in carried.splitlines()
         if line.startswith(("import ", "from "))
     }
     assert imported <= {*sys.stdlib_module_names, "__future__"}
-    assert len(compilecache.SOURCE) < 12_000
+    assert len(carried) < 6_000
     for name in ("CACHE", "STORE", "KEY", "HEALTH"):
-        assert getattr(compilecache, f"{name}_VARIABLE") in compilecache.SOURCE
-    assert f'"{compilecache.READY_FILE}"' in compilecache.SOURCE
+        assert getattr(compilecache, f"{name}_VARIABLE") in carried
+    assert f'"{compilecache.READY_FILE}"' in carried

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from tests.support.modules import loaded
 
 from llama_operator import guard
 
-FILE = Path(guard.__file__).with_name("llama_canary.py")
+FILE = guard.CANARY_FILE
 Object = dict[str, Any]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.support.builders import Object, deployment, deployment_view, ready_weights
 
-from llama_operator import guard
+from llama_operator import guard, sources
 from llama_operator.api import labels
 from llama_operator.reconcile import mounts, revisions
 from llama_operator.reconcile.actions import Apply
@@ -61,8 +61,8 @@ def test_the_second_of_a_kind_costs_little_whatever_its_template_holds() -> None
         whole = unpacked(packed)
         assert whole == second
         template = whole["spec" if kind == "Deployment" else "data"]["template"]
-        assert template["metadata"]["annotations"][labels.GUARD] == guard.SOURCE
-        # 21 KB as JSON; what the guard adds to it is told apart from the first one's.
+        assert template["metadata"]["annotations"][labels.GUARD] == sources.carried(guard.FILE)
+        # 17 KB as JSON; what the guard adds to it is told apart from the first one's.
         assert len(packed["whole"][0]) < 1100
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.support.builders import serving
 
-from llama_operator import guard, warmup
+from llama_operator import guard, sources, warmup
 from llama_operator.api import labels
 from llama_operator.api.reserved import reserved_args, reserved_env
 from llama_operator.render import pod
@@ -37,7 +37,7 @@ def mounts(**spec: Any) -> Object:
 
 
 def test_the_source_is_mounted_where_python_looks_for_it() -> None:
-    assert template()["metadata"]["annotations"][labels.GUARD] == guard.SOURCE
+    assert template()["metadata"]["annotations"][labels.GUARD] == sources.carried(guard.FILE)
     items = volumes()["guard"]["downwardAPI"]["items"]
     assert {each["path"]: each["fieldRef"]["fieldPath"] for each in items} == {
         "llama_guard.py": "metadata.annotations['llamactl.dev/guard']",
@@ -84,7 +84,8 @@ def test_a_users_middleware_or_key_is_refused(arg: str) -> None:
 
 def test_users_keep_their_annotations() -> None:
     made = template(podMetadata={"annotations": {"team": "a"}})["metadata"]["annotations"]
-    assert made == {"team": "a", labels.GUARD: guard.SOURCE, labels.WARM_UP: warmup.SOURCE}
+    ours = {labels.GUARD: guard.FILE, labels.WARM_UP: warmup.FILE}
+    assert made == {"team": "a"} | {name: sources.carried(file) for name, file in ours.items()}
 
 
 def test_the_guard_stands_before_the_warm_up() -> None:

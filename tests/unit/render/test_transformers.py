@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.support.builders import serving
 
-from llama_operator import guard
+from llama_operator import guard, sources
 from llama_operator.api import labels
 from llama_operator.reconcile import stalls
 from llama_operator.render import pod
@@ -48,8 +48,9 @@ def test_where_layers_go(device: str, seen: str) -> None:
 def test_launcher_and_guard_travel_with_the_pod() -> None:
     found = template()
     assert found["metadata"]["annotations"] == {
-        labels.GUARD: guard.SOURCE, labels.LAUNCHER: guard.LAUNCHER_SOURCE,
-    }  # fmt: skip
+        labels.GUARD: sources.carried(guard.FILE),
+        labels.LAUNCHER: sources.carried(guard.LAUNCHER_FILE),
+    }
     (volume,) = (each for each in found["spec"]["volumes"] if each["name"] == "guard")
     paths = [each["path"] for each in volume["downwardAPI"]["items"]]
     assert paths == ["llama_guard.py", "llama_serve.py"]

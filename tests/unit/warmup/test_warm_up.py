@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from tests.support.modules import loaded
 
 from llama_operator import warmup
 
-FILE = Path(warmup.__file__).with_name(f"{warmup.MODULE}.py")
+FILE = warmup.FILE
 Message = dict[str, Any]
 
 
