@@ -12,20 +12,18 @@ from typing import Any
 from llama_operator.api import labels
 from llama_operator.api.v1alpha1 import LlamaDeploymentSpec
 from llama_operator.reconcile import (
+    copies,
     listeners,
     mounts,
     packed,
     resources,
     revisions,
     sets,
-    specs,
 )
 from llama_operator.reconcile.device_caches import DeviceCaches
 from llama_operator.reconcile.installed import Definition
 from llama_operator.reconcile.listeners import Parent
 from llama_operator.reconcile.ownership import leaves
-from llama_operator.render import adapters
-from llama_operator.render.weights import weights_name
 from llama_operator.runtime.api import Api
 from llama_operator.runtime.compact import Compact
 from llama_operator.runtime.hooks import InformerHooks
@@ -157,6 +155,10 @@ class Caches:
         """Deployments that use this LlamaWeights."""
         return self.deployments.store.any_order("weights", f"{namespace}/{name}")
 
+    def count_users(self, namespace: str, name: str) -> int:
+        """How many those are."""
+        return self.deployments.store.count("weights", f"{namespace}/{name}")
+
     def adapters_of(self, namespace: str, name: str) -> dict[str, Object]:
         """The copies of adapters that were made for a deployment, by their names."""
         found = self.weights.store.by_index("deployment", f"{namespace}/{name}")
@@ -183,11 +185,13 @@ class Caches:
         """Deployments that could go back to this copy by a revision that they keep."""
         return await self._mounting(raw, "ControllerRevision")
 
-    def present(self, copies: Iterable[str]) -> frozenset[str]:
+    def present(self, places: Iterable[str]) -> frozenset[str]:
         """Of these places of copies those where one lies and is not on its way out."""
         store = self.weights.store
         return frozenset(
-            copy for copy in copies if any(not leaves(raw) for raw in store.by_index("copy", copy))
+            place
+            for place in places
+            if any(not leaves(raw) for raw in store.by_index("copy", place))
         )
 
     async def _mounting(self, raw: Object, *kinds: str) -> list[Object]:
@@ -214,10 +218,10 @@ def _kept(resource: Resource) -> dict[str, Any]:
     """How a cache keeps children of a kind: revisions packed in their own way, others whole."""
     if resource == resources.REVISIONS:
         squeeze = packed.Squeezer()
-        shape, copies = _small(lambda obj: revisions.slim(obj, squeeze)), revisions.copies_of
+        shape, mounted = _small(lambda obj: revisions.slim(obj, squeeze)), revisions.copies_of
     else:
-        shape, copies = packed.Packing(), packed.copies_of
-    return {"transform": shape, "indexes": {"owner": _owner_uids, "copy": copies}}
+        shape, mounted = packed.Packing(), packed.copies_of
+    return {"transform": shape, "indexes": {"owner": _owner_uids, "copy": mounted}}
 
 
 def _small(slim: Transform) -> Transform:
@@ -289,9 +293,7 @@ def _place_of(raw: Object) -> Iterable[str]:
 
 
 def _weights_of(raw: Object) -> Iterable[str]:
-    spec, meta = specs.deployments.of(raw), raw["metadata"]
-    names = [weights_name(spec), *adapters.names(meta["name"], spec.adapters)]
-    return [f"{meta['namespace']}/{name}" for name in names]
+    return [f"{raw['metadata']['namespace']}/{name}" for name in copies.used(raw)]
 
 
 def _adapter_of(raw: Object) -> Iterable[str]:

@@ -13,6 +13,7 @@ from llama_operator.api.conditions import Condition
 from llama_operator.api.wire import as_dict
 from llama_operator.reconcile import reach, specs
 from llama_operator.reconcile.snapshot import DeploymentView, Object
+from llama_operator.render import adapters
 from llama_operator.render.inputs import Copy
 from llama_operator.render.weights import weights_name
 
@@ -51,6 +52,19 @@ def copy_of(weights: Object) -> Copy:
     name, status = weights["metadata"]["name"], weights["status"]
     claim = reach.claim_name(weights) or name
     return Copy(name, claim, status["path"], int(status["bytes"]))
+
+
+def used(raw: Object) -> list[str]:
+    """The LlamaWeights that a deployment refers to, by name.
+
+    Raises pydantic.ValidationError for a spec that has to be read to know, and cannot be.
+    """
+    wire = raw["spec"]
+    if wire.get("weightsRef") and not wire.get("adapters"):
+        # Of ten thousand that come at once none is remembered: each would be read twice.
+        return [str(wire["weightsRef"]["name"])]
+    spec = specs.deployments.of(raw)
+    return [weights_name(spec), *adapters.names(raw["metadata"]["name"], spec.adapters)]
 
 
 def failed_for_good(conditions: dict[str, Object]) -> bool:

@@ -7,20 +7,19 @@ from typing import Any
 
 from llama_operator.api import labels
 from llama_operator.api.template import OF_KSERVE
-from llama_operator.reconcile import listeners, packed, resources, scaling, specs
+from llama_operator.reconcile import copies, listeners, packed, resources, scaling, specs
 from llama_operator.reconcile.caches import Caches
 from llama_operator.reconcile.ownership import leaves
-from llama_operator.render import adapters
 from llama_operator.render.inputs import Object
-from llama_operator.render.weights import weights_name
 from llama_operator.runtime.controller import Controller
 from llama_operator.runtime.informer import Informer
 from llama_operator.runtime.manager import Manager
 from llama_operator.runtime.mapping import changed_generation, to_controller
 from llama_operator.runtime.resource import Key, key_of
 
-# Ten thousand deployments of one copy come one by one, and each changes its list of users.
-USERS_SECONDS = 1.0
+# Ten thousand deployments of one copy come one by one, and each changes its list of users, all of
+# which are looked through: by so many of them a second.
+USERS_SECONDS, USERS_A_SECOND = 1.0, 1000
 # A Deployment that was made writes its status three times, and each of its pods follows.
 SERVERS_SECONDS = 0.2
 
@@ -31,7 +30,11 @@ def watch(manager: Manager, caches: Caches, servers: Controller, weights: Contro
     weights_of = to_controller(resources.WEIGHTS)
     manager.watch(caches.deployments, servers, predicate=changed_generation)
     manager.watch(
-        caches.deployments, weights, used_weights, predicate=asks_otherwise, after=USERS_SECONDS
+        caches.deployments,
+        weights,
+        used_weights,
+        predicate=asks_otherwise,
+        after=until_counted(caches),
     )
     manager.watch(caches.weights, weights, predicate=not_only_reports)
     manager.watch(caches.weights, servers, users(caches), predicate=not_only_users)
@@ -84,9 +87,12 @@ def watch(manager: Manager, caches: Caches, servers: Controller, weights: Contro
 
 def used_weights(raw: Object) -> list[Key]:
     """The LlamaWeights that a deployment refers to: its list of users changes."""
-    spec, meta = specs.deployments.of(raw), raw["metadata"]
-    names = [weights_name(spec), *adapters.names(meta["name"], spec.adapters)]
-    return [Key(meta["namespace"], name) for name in names]
+    return [Key(raw["metadata"]["namespace"], name) for name in copies.used(raw)]
+
+
+def until_counted(caches: Caches) -> Callable[[Key], float]:
+    """For how long changes of who uses a copy count as one: what is written of them may be late."""
+    return lambda copy: max(USERS_SECONDS, caches.count_users(*copy) / USERS_A_SECOND)
 
 
 def asks_otherwise(_event: str, old: Object | None, new: Object | None) -> bool:

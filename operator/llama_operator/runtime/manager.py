@@ -75,12 +75,13 @@ class Manager:
         *,
         predicate: Predicate | None = None,
         resync: float | None = None,
-        after: float = 0.0,
+        after: float | Callable[[Key], float] = 0.0,
     ) -> None:
         """Queue the keys that `map` yields for an object whenever it changes.
 
         Both the old and the new object are mapped, so that a change of owner reaches both. Changes
-        within `after` seconds of the first count as one: for a key that many objects map to. With
+        within `after` seconds of the first count as one: for a key that many objects map to, which
+        may be given longer as they become more. With
         `resync`, all objects of the cache are queued again about every so many seconds, behind
         real changes and without a request to the server.
         """
@@ -89,7 +90,8 @@ class Manager:
             if predicate is None or predicate(event, old, new):
                 priority = LOW if informer.replaying else None
                 for key in _keys(map, old, new):
-                    controller.queue.add_after(key, after, priority)
+                    pause = after(key) if callable(after) else after
+                    controller.queue.add_after(key, pause, priority)
 
         informer.add_handler(handle)
         if resync:

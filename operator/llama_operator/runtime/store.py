@@ -53,6 +53,10 @@ class Store:
         """The same where the order does not matter: of ten thousand, sorting is most of the work."""
         return [self._objects[key] for key in self._found(index, value)]
 
+    def count(self, index: str, value: str) -> int:
+        """How many those are."""
+        return len(self._found(index, value))
+
     def _found(self, index: str, value: str) -> Collection[Key]:
         return self._indexes[index].get(value, ())
 

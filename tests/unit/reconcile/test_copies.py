@@ -19,14 +19,16 @@ from tests.support.memory import Memory
 from tests.support.simulation import Simulation
 from tests.unit.reconcile.test_decide import KEY, planned
 
+from llama_operator.api.v1alpha1 import LlamaDeploymentSpec
 from llama_operator.reconcile import planning
 from llama_operator.reconcile.actions import Apply, Delete, SetFinalizer
 from llama_operator.reconcile.caches import Caches
-from llama_operator.reconcile.copies import copy_of
+from llama_operator.reconcile.copies import copy_of, used
 from llama_operator.reconcile.decide import Decision, decide
 from llama_operator.reconcile.decide_weights import decide as decide_weights
 from llama_operator.reconcile.source import copy_path
 from llama_operator.reconcile.usage import RELEASE_POLL_SECONDS
+from llama_operator.render.adapters import names
 from llama_operator.render.origins import Hub
 
 Object = dict[str, Any]
@@ -204,3 +206,22 @@ def test_a_copy_is_fetched_where_its_servers_may_run() -> None:
     spec = simulation.memory.objects[("LlamaWeights", simulation.copies[0])]["spec"]
     assert spec["fetch"]["tolerations"][0]["key"] == "nvidia.com/gpu"
     assert spec["fetch"]["nodeSelector"] == {planning._PRODUCT: "NVIDIA-H100-80GB-HBM3"}
+
+
+ADAPTER: Object = {"name": "sql", "source": {"huggingFace": {"repo": "o/sql"}}}
+
+
+def test_users_are_found_by_all_copies_that_they_refer_to() -> None:
+    assert used(deployment(weightsRef={"name": "mine"})) == ["mine"]
+    (shared,) = used(deployment())
+    assert shared.startswith("llama-3-1-8b-instruct-")
+    both = deployment(weightsRef={"name": "mine"}, lora={"enabled": True}, adapters=[ADAPTER])
+    (adapter,) = names("web", LlamaDeploymentSpec.model_validate(both["spec"]).adapters)
+    assert used(both) == ["mine", adapter]
+
+
+def test_a_copy_is_held_for_one_that_cannot_be_read_otherwise() -> None:
+    broken = deployment(weightsRef={"name": "mine"}, replicas="many")
+    caches = Caches(SimpleNamespace(clock=None))  # type: ignore[arg-type]
+    caches.deployments.upsert(broken)
+    assert caches.users_of("default", "mine") == [broken]

@@ -13,6 +13,7 @@ from llama_operator.reconcile.watching import (
     not_only_reports,
     not_only_users,
     routed_by,
+    until_counted,
 )
 from llama_operator.reconcile.watching import routed as routes
 from llama_operator.runtime.resource import Key
@@ -94,3 +95,14 @@ def test_a_copy_hears_of_users_that_come_and_go(change: Object, told: bool) -> N
     old = deployment(weightsRef={"name": "mine"}, lora={"enabled": True})
     uid = {"metadata": {"uid": "uid-1"}}
     assert asks_otherwise("update", merged(old, uid), merged(merged(old, uid), change)) is told
+
+
+def test_the_more_users_a_copy_has_the_more_rarely_they_are_counted() -> None:
+    caches = Caches(SimpleNamespace(clock=None))  # type: ignore[arg-type]
+    pause, copy = until_counted(caches), Key("default", "mine")
+    assert pause(copy) == 1.0
+    for number in range(3000):
+        raw = deployment(f"web-{number}", weightsRef={"name": "mine"})
+        caches.deployments.store.put(raw)
+    assert (caches.count_users(*copy), pause(copy)) == (3000, 3.0)
+    assert pause(Key("other", "mine")) == 1.0

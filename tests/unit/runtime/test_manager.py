@@ -11,6 +11,7 @@ from tests.unit.runtime.helpers import SMALL, SMALL_PATH, THINGS, THINGS_PATH, e
 from llama_operator.runtime import (
     Api,
     Controller,
+    FakeClock,
     Informer,
     Key,
     LeaderElector,
@@ -309,6 +310,29 @@ async def test_resync_replays_the_cache_without_requests(server: FakeApi) -> Non
     await eventually(lambda: len(operator.calls) >= calls + 3)
     assert len(server.requests) == requests
     await operator.end()
+
+
+async def test_changes_count_as_one_for_as_long_as_their_key_says(api: Api) -> None:
+    clock = FakeClock()
+    things, controller = Informer(api, THINGS), Controller("slow", anything, clock=clock)
+    Manager(api, [things], [controller]).watch(
+        things, controller, after=lambda key: {"few": 1.0, "many": 10.0}[key.name]
+    )
+    for version in range(3):
+        for name in ("few", "many"):
+            meta = {"name": name, "namespace": "default", "resourceVersion": str(version)}
+            things.upsert({"metadata": meta})
+    queue = controller.queue
+    seen = []
+    for seconds in (0.9, 0.2, 8.8, 0.2):
+        clock.advance(seconds)
+        seen.append(len(queue))
+    assert seen == [0, 1, 1, 2]
+    assert [(await queue.get()).name for _ in range(2)] == ["few", "many"]
+
+
+async def anything(_key: Key) -> Result:
+    return Result()
 
 
 async def test_an_outage_in_mid_convergence_is_survived_quietly(
