@@ -158,7 +158,7 @@ class Gatherer:
         """What servers say of adapters, where they have room for some; `tried`: a canary's pods."""
         owner = view.owner
         found = self._caches.adapters_of(owner.namespace, owner.name)
-        view = replace(view, adapters=found)
+        view = replace(view, adapters=found) if found else view
         # The other ranks of a group have what the first one has.
         made = ((view.server, sets.firsts(current)), (canary.made(view), tried))
         roomy = [pods for server, pods in made if adapters.has_room(server)]

@@ -86,7 +86,8 @@ class Connection(asyncio.Protocol):
         self._begin()
         loop = asyncio.get_running_loop()
         self._waiting = loop.create_future()
-        self._transport.writelines((head, body) if body else (head,))
+        # In one piece: what is encrypted by itself is sent by itself.
+        self._transport.write(head + body)
         timer = loop.call_at(end, self._fail, TimeoutError())
         try:
             return await self._waiting
