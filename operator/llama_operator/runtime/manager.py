@@ -80,10 +80,10 @@ class Manager:
         """Queue the keys that `map` yields for an object whenever it changes.
 
         Both the old and the new object are mapped, so that a change of owner reaches both. Changes
-        within `after` seconds of the first count as one: for a key that many objects map to, which
-        may be given longer as they become more. With
-        `resync`, all objects of the cache are queued again about every so many seconds, behind
-        real changes and without a request to the server.
+        within `after` seconds of the first count as one: for a key that many objects map to, and
+        which may be given longer as they become more. With `resync`, all objects of the cache are
+        queued again about every so many seconds, behind real changes and without a request to the
+        server.
         """
 
         def handle(event: EventType, old: Object | None, new: Object | None) -> None:
