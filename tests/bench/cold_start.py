@@ -97,7 +97,7 @@ def keeper(place: Place, health: str, until: str) -> float:
         compilecache.HEALTH_VARIABLE: health,
     }
     process = subprocess.Popen(
-        [sys.executable, "-S", str(place.code / f"{compilecache.MODULE}.py")],
+        [sys.executable, "-S", str(place.code / compilecache.FILE.name)],
         env={"PATH": os.defpath, **values},
         stderr=subprocess.PIPE,
         text=True,

@@ -13,7 +13,7 @@ from unittest import mock
 
 from llama_operator import guard
 
-FILE = Path(guard.__file__).with_name(f"{guard.MODULE}.py")
+FILE = guard.FILE
 Message = dict[str, Any]
 App = Callable[..., Awaitable[None]]
 

@@ -129,6 +129,7 @@ class Gatherer:
             claim=await self._claim_of_copy(namespace, weights),
             devices=await self._devices(spec, children),
             gateways=self._caches.gateways_of(spec, namespace),
+            adapters=self._caches.adapters_of(namespace, name),
         )
         view = await self._with_adapters(view, current, tried)
         if not rollout.counts(view):
@@ -156,9 +157,6 @@ class Gatherer:
         self, view: DeploymentView, current: list[Object], tried: list[Object]
     ) -> DeploymentView:
         """What servers say of adapters, where they have room for some; `tried`: a canary's pods."""
-        owner = view.owner
-        found = self._caches.adapters_of(owner.namespace, owner.name)
-        view = replace(view, adapters=found) if found else view
         # The other ranks of a group have what the first one has.
         made = ((view.server, sets.firsts(current)), (canary.made(view), tried))
         roomy = [pods for server, pods in made if adapters.has_room(server)]
@@ -167,7 +165,7 @@ class Gatherer:
         servers = tuple(pod for pods in roomy for pod in pods if answering(pod))
         believed = adapters.believed(view, len(servers))
         wanted = adapters.places(view)
-        told = await self._adapters.follow(owner.uid, servers, wanted, believed)
+        told = await self._adapters.follow(view.owner.uid, servers, wanted, believed)
         return replace(view, followed=servers, loaded=told.loaded, adapters_again=told.again)
 
     async def _claim_of_copy(self, namespace: str, weights: Object | None) -> Object | None:

@@ -72,7 +72,7 @@ def volumes(serving: Serving) -> list[Object]:
     if not serving.spec.lora.enabled:
         return []
     name = name_of(serving.owner.name)
-    item = as_file(labels.ADAPTERS, guard.MODULE)
+    item = as_file(labels.ADAPTERS, guard.FILE)
     return [
         # Read-only for the container alone: a volume that is mounted so first keeps its owner, and
         # where a node has mounted it already nobody gets it for the Job that writes.

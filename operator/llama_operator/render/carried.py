@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 
-def as_file(annotation: str, module: str) -> dict[str, Any]:
-    """An item of a downward API volume: what the annotation holds, as the file of a module."""
+def as_file(annotation: str, file: Path) -> dict[str, Any]:
+    """An item of a downward API volume: what the annotation holds, under the name of its file."""
     source = {"fieldPath": f"metadata.annotations['{annotation}']"}
-    return {"path": f"{module}.py", "fieldRef": source}
+    return {"path": file.name, "fieldRef": source}

@@ -116,7 +116,7 @@ def volumes(serving: Serving) -> list[Object]:
     """The keeper's file, and the claim."""
     if not storage(serving):
         return []
-    item = as_file(labels.COMPILE_CACHE, compilecache.MODULE)
+    item = as_file(labels.COMPILE_CACHE, compilecache.FILE)
     claim = {"claimName": claim_name(serving)}
     return [
         {"name": _CODE, "downwardAPI": {"items": [item]}},
@@ -140,7 +140,7 @@ def keepers(serving: Serving, security: Object) -> list[Object]:
         {
             "name": KEEPER,
             "image": serving.image,
-            "command": ["python3", "-S", f"{compilecache.CODE_DIR}/{compilecache.MODULE}.py"],
+            "command": ["python3", "-S", f"{compilecache.CODE_DIR}/{compilecache.FILE.name}"],
             "restartPolicy": "Always",
             "env": [{"name": name, "value": value} for name, value in values.items()],
             "resources": {

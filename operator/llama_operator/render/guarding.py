@@ -15,24 +15,23 @@ from llama_operator.render.inputs import Object, Serving
 
 _CODE, _KEYS = "guard", "api-keys"
 _FILES = {
-    labels.GUARD: guard.MODULE,
-    labels.LAUNCHER: guard.LAUNCHER,
-    labels.WARM_UP: warmup.MODULE,
-    labels.CANARY: guard.CANARY_MODULE,
+    labels.GUARD: guard.FILE,
+    labels.LAUNCHER: guard.LAUNCHER_FILE,
+    labels.WARM_UP: warmup.FILE,
+    labels.CANARY: guard.CANARY_FILE,
 }
 
 
 def carried(serving: Serving) -> dict[str, str]:
     """Annotations: the sources of the guard and of what else this server has of ours."""
     launched = serving.spec.engine.type == "transformers"
-    files = {labels.GUARD: guard.FILE}
-    if launched:
-        files[labels.LAUNCHER] = guard.LAUNCHER_FILE
-    if serving.spec.startup.warm_up and not launched:
-        files[labels.WARM_UP] = warmup.FILE
-    if serving.plan.nodes > 1:
-        files[labels.CANARY] = guard.CANARY_FILE
-    return {name: sources.carried(file) for name, file in files.items()}
+    wanted = {
+        labels.GUARD: True,
+        labels.LAUNCHER: launched,
+        labels.WARM_UP: serving.spec.startup.warm_up and not launched,
+        labels.CANARY: serving.plan.nodes > 1,
+    }
+    return {name: sources.carried(_FILES[name]) for name, asked in wanted.items() if asked}
 
 
 def env(serving: Serving) -> list[Object]:
