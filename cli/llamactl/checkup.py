@@ -13,6 +13,7 @@ from typing import Any
 from llama_operator.api import labels
 from llama_operator.diagnose import events as kubernetes
 from llama_operator.diagnose import pods as diagnose
+from llama_operator.diagnose import runlog
 from llamactl import podlog, view
 from llamactl.api_errors import ApiError
 from llamactl.errors import sentence
@@ -120,16 +121,32 @@ def _logs(reader: Reader, pods: Sequence[Object]) -> dict[str, str]:
 
 def _tail(reader: Reader, pod: Object) -> str:
     container = diagnose.ended(pod) or {}
-    previous = diagnose.before_restart(container)
-    query = {"tailLines": str(diagnose.TAIL_LINES), "limitBytes": str(diagnose.LOG_BYTES)}
-    query |= {"previous": "true"} if previous else {}
+    previous, how = diagnose.before_restart(container), container.get("ended") or {}
     name = view.name_of(pod)
     try:
-        lines = list(podlog.lines(reader.kube, name, str(container.get("name", "")), query))
+        texts = [_text(reader, name, container, previous)]
+        if not previous and not runlog.surely(texts[0], how):
+            texts.append(_before(reader, name, container))
     except ApiError as error:
         if error.status == 403:
             reader.note(error)
         else:
             reader.unread.append(f"The log of {name} cannot be read: {sentence(error.message)}")
         return ""
+    return runlog.of_run(texts, how)
+
+
+def _before(reader: Reader, pod: str, container: Object) -> str:
+    try:
+        return _text(reader, pod, container, previous=True)
+    except ApiError as error:
+        if error.status == 400:  # there was no run before
+            return ""
+        raise
+
+
+def _text(reader: Reader, pod: str, container: Object, previous: bool) -> str:
+    query = {"tailLines": str(diagnose.TAIL_LINES), "limitBytes": str(diagnose.LOG_BYTES)}
+    query |= {"timestamps": "true"} | ({"previous": "true"} if previous else {})
+    lines = podlog.lines(reader.kube, pod, str(container.get("name", "")), query)
     return b"\n".join(lines).decode(errors="replace")

@@ -105,7 +105,7 @@ def test_the_log_that_is_read_is_the_end_of_the_run_before(llamactl: Run, api: F
     verdict(llamactl)
     assert len(asked) == 1
     assert "/pods/my-llama-0/log?" in asked[0]
-    for part in ("previous=true", "tailLines=400", "limitBytes=131072", "container=server"):
+    for part in ("previous=true", "tailLines=400", "limitBytes=147456", "container=server"):
         assert part in asked[0]
 
 

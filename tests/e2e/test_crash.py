@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import time
@@ -15,6 +16,8 @@ from tests.support.vllm_cpu.breakages import BREAKAGES, Breakage, run
 
 from llama_operator.diagnose.judge import diagnose
 from llama_operator.diagnose.pods import TAIL_LINES, ended
+from llama_operator.reconcile.podlogs import PodLogs
+from llama_operator.runtime import Api, load_configuration
 
 Object = dict[str, Any]
 NAME = "broken"
@@ -66,6 +69,7 @@ def test_a_loader_that_the_image_lacks_is_named_in_degraded(stack: Stack) -> Non
         assert "Remove --load-format from spec.engine.args" in found["message"]
         ready = stack.condition("llama", NAME, "Ready", NAMESPACE)
         assert (ready["status"], ready["reason"]) == ("False", found["reason"])
+        _told_from_the_next_run(stack)
         _stays(stack, found)
         _heals(stack)
     finally:
@@ -79,6 +83,34 @@ def _crashed(stack: Stack) -> bool:
 def _degraded(stack: Stack) -> Object | None:
     found = stack.condition("llama", NAME, "Degraded", NAMESPACE)
     return found if found.get("status") == "True" else None
+
+
+def _told_from_the_next_run(stack: Stack) -> None:
+    """Who has seen the end of a run, and asks when the next one runs, gets the log of that run."""
+    pod = wait_for(lambda: _runs_again(stack), CRASH_SECONDS, "the next run", every=0.2)
+    container = pod["status"]["containerStatuses"][0]
+    as_it_was_seen = {**container, "state": container["lastState"], "lastState": {}}
+    stale = {**pod, "status": {"containerStatuses": [as_it_was_seen]}}
+    told = asyncio.run(_logs(stack, stale))
+    assert "No module named 'tensorizer'" in told[pod["metadata"]["uid"]]
+
+
+def _runs_again(stack: Stack) -> Object | None:
+    pods = stack.list("pods", NAMESPACE, "-l", OF_NAME)
+    return next((pod for pod in pods if "running" in _state(pod) and _restarts(stack) == 1), None)
+
+
+def _state(pod: Object) -> Object:
+    statuses = pod["status"].get("containerStatuses") or [{}]
+    return dict(statuses[0].get("state", {}))
+
+
+async def _logs(stack: Stack, pod: Object) -> dict[str, str]:
+    api = Api(await load_configuration(stack.cluster.kubeconfig))
+    try:
+        return await PodLogs(api).of([pod])
+    finally:
+        await api.close()
 
 
 def _stays(stack: Stack, found: Object) -> None:

@@ -24,7 +24,8 @@ _PULL = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverP
 _CONFIG = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 # How much of a log is asked for: the root cause may stand 150 lines before the end.
 TAIL_LINES = 400
-LOG_BYTES = 131072
+# 128 KiB, and the time of each line.
+LOG_BYTES = 147456
 _LIMIT = 400
 _EVIDENCE_LIMIT = 300
 # The scheduler's words for a node without enough free devices of those that a pod claims.

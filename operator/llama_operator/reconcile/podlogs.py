@@ -15,10 +15,17 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any
 
+from llama_operator.diagnose import runlog
 from llama_operator.diagnose.pods import LOG_BYTES, TAIL_LINES, before_restart, ended
 from llama_operator.reconcile.recent import keep
 from llama_operator.runtime.api import Api
-from llama_operator.runtime.errors import ApiError, TransportError
+from llama_operator.runtime.errors import (
+    ApiError,
+    BadRequest,
+    ServerError,
+    TooManyRequests,
+    TransportError,
+)
 
 Object = dict[str, Any]
 Run = tuple[str, str]
@@ -74,25 +81,40 @@ class PodLogs:
         text = ""
         try:
             text = await self._read(meta, container)
-        except ApiError as error:
-            log.info("the log of %s cannot be read: %s", meta["name"], error)
-        except (TransportError, TimeoutError):
+        except (TransportError, TimeoutError, ServerError, TooManyRequests) as error:
+            log.info("the log of %s cannot be read now: %r", meta["name"], error)
             keep(self._later, run, now + RETRY_SECONDS, KEPT)
             return False
+        except ApiError as error:
+            log.info("the log of %s cannot be read: %s", meta["name"], error)
         keep(self._kept, run, zlib.compress(text.encode()), KEPT)
         return True
 
     async def _read(self, meta: Object, container: Object) -> str:
+        # Until the next run begins, the run that ended is the present one.
+        previous, how = before_restart(container), container["ended"]
         async with asyncio.timeout(SECONDS):
-            return await self._api.logs(
-                meta["namespace"],
-                meta["name"],
-                container["name"],
-                tail_lines=TAIL_LINES,
-                limit_bytes=LOG_BYTES,
-                # Until the next run begins, the run that ended is the present one.
-                previous=before_restart(container),
-            )
+            texts = [await self._ask(meta, container, previous)]
+            if not previous and not runlog.surely(texts[0], how):
+                texts.append(await self._before(meta, container))
+        return runlog.of_run(texts, how)
+
+    async def _before(self, meta: Object, container: Object) -> str:
+        try:
+            return await self._ask(meta, container, previous=True)
+        except BadRequest:  # there was no run before
+            return ""
+
+    async def _ask(self, meta: Object, container: Object, previous: bool) -> str:
+        return await self._api.logs(
+            meta["namespace"],
+            meta["name"],
+            container["name"],
+            tail_lines=TAIL_LINES,
+            limit_bytes=LOG_BYTES,
+            previous=previous,
+            timestamps=True,
+        )
 
 
 def _run(pod: Object, container: Object) -> Run:

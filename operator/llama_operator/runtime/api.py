@@ -253,10 +253,11 @@ class Api:
         previous: bool = False,
         limit_bytes: int = LOG_LIMIT_BYTES,
         since_seconds: int | None = None,
+        timestamps: bool = False,
     ) -> str:
         """The last lines of a container's log; `previous` is the run before the last restart.
 
-        Without `tail_lines` the first `limit_bytes` of it, or of what came in `since_seconds`.
+        With `timestamps` each line begins with its time (RFC 3339) and a space. Without `tail_lines` the first `limit_bytes` of it, or of what came in `since_seconds`.
         """
         query = {"limitBytes": str(limit_bytes)}
         if since_seconds is not None:
@@ -267,6 +268,8 @@ class Api:
             query["container"] = container
         if previous:
             query["previous"] = "true"
+        if timestamps:
+            query["timestamps"] = "true"
         path = PODS.path(namespace, pod, "log")
         call = Call("GET", path, ("get_log", PODS.plural), query, accept="*/*")
         return (await self.transport.request(call)).decode("utf-8", "replace")

@@ -7,12 +7,16 @@ from tests.unit.runtime.fake_api import FakeApi, Fault
 
 
 class Kubelets:
-    """Answers requests for logs with `fault`; `asked` holds the query of each."""
+    """Answers requests for logs with `fault`; `asked` holds the query of each.
+
+    `before` is the answer of the run before, where it is another one.
+    """
 
     def __init__(self, server: FakeApi, log: bytes) -> None:
         server.fault = self._answer
         self.asked: list[dict[str, str]] = []
         self.fault = Fault(raw=log)
+        self.before: Fault | None = None
 
     def say(self, text: str) -> None:
         """Answer with another log from now on."""
@@ -22,4 +26,4 @@ class Kubelets:
         if not request.path.endswith("/log"):
             return None
         self.asked.append({"pod": request.path.split("/")[-2], **request.query})
-        return self.fault
+        return self.before if self.before and "previous" in request.query else self.fault

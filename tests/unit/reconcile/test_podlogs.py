@@ -15,6 +15,14 @@ from llama_operator.runtime import Api
 
 Object = dict[str, Any]
 OOM = "torch.OutOfMemoryError: CUDA out of memory."
+ENDED = {
+    "exitCode": 1,
+    "containerID": "containerd://u-1",
+    "startedAt": "2026-11-28T10:00:00Z",
+    "finishedAt": "2026-11-28T10:01:00Z",
+}
+OF_RUN = f"2026-11-28T10:00:59.123456789Z {OOM}\n2026-11-28T10:01:01.2Z drained late"
+OF_NEXT = "2026-11-28T10:01:01.5Z INFO it starts"
 
 
 @pytest.fixture
@@ -47,7 +55,8 @@ async def test_the_run_that_ended_is_read_with_bounds(api: Api, kubelets: Kubele
             "container": "engine",
             "previous": "true",
             "tailLines": "400",
-            "limitBytes": "131072",
+            "limitBytes": "147456",
+            "timestamps": "true",
         }
     ]
 
@@ -55,12 +64,42 @@ async def test_the_run_that_ended_is_read_with_bounds(api: Api, kubelets: Kubele
 async def test_before_the_restart_the_run_that_ended_is_the_present_one(
     api: Api, kubelets: Kubelets
 ) -> None:
-    now = {"terminated": {"exitCode": 1, "containerID": "containerd://u-1"}}
+    kubelets.say(OF_RUN)
     logs = PodLogs(api)
-    await logs.of([pod(restarts=0, state=now)])
+    await logs.of([pod(restarts=0, state={"terminated": ENDED})])
     assert "previous" not in kubelets.asked[0]
     await logs.of([pod(restarts=1)])
     assert len(kubelets.asked) == 1, "after the restart it is the same run"
+
+
+@pytest.mark.parametrize("present", [OF_NEXT, ""])
+async def test_what_began_anew_before_the_request_came_is_not_taken_for_the_run_that_ended(
+    api: Api, kubelets: Kubelets, present: str
+) -> None:
+    kubelets.say(present)
+    kubelets.before = Fault(raw=OF_RUN.encode())
+    logs = PodLogs(api)
+    texts = await logs.of([pod(restarts=0, state={"terminated": ENDED})])
+    assert texts == {"u": f"{OOM}\ndrained late"}
+    assert [each.get("previous") for each in kubelets.asked] == [None, "true"]
+    assert await logs.of([pod(restarts=0, state={"terminated": ENDED})]) == texts
+    assert len(kubelets.asked) == 2
+
+
+async def test_a_first_run_that_wrote_nothing_has_no_log(api: Api, kubelets: Kubelets) -> None:
+    kubelets.say("")
+    kubelets.before = Fault(status=400, reason="BadRequest", message="previous not found")
+    logs = PodLogs(api)
+    for _ in range(2):
+        assert await logs.of([pod(restarts=0, state={"terminated": ENDED})]) == {}
+    assert len(kubelets.asked) == 2, "and it is known to have none"
+
+
+async def test_a_run_that_is_surely_the_one_costs_one_request(api: Api, kubelets: Kubelets) -> None:
+    kubelets.say(OF_RUN)
+    texts = await PodLogs(api).of([pod(restarts=0, state={"terminated": ENDED})])
+    assert texts == {"u": f"{OOM}\ndrained late"}
+    assert len(kubelets.asked) == 1
 
 
 async def test_each_run_is_read_once(api: Api, kubelets: Kubelets) -> None:
@@ -101,7 +140,7 @@ async def test_of_many_pods_some_are_enough(api: Api, kubelets: Kubelets) -> Non
     assert len(texts) == len(kubelets.asked) == podlogs.PODS_AT_ONCE
 
 
-@pytest.mark.parametrize("status", [400, 403, 404, 500])
+@pytest.mark.parametrize("status", [400, 403, 404])
 async def test_a_refusal_is_no_failure_and_not_asked_for_again(
     api: Api, kubelets: Kubelets, status: int
 ) -> None:
@@ -112,11 +151,14 @@ async def test_a_refusal_is_no_failure_and_not_asked_for_again(
     assert len(kubelets.asked) == 1
 
 
-async def test_a_cut_is_no_failure_and_asked_for_again_after_a_while(
-    api: Api, kubelets: Kubelets, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "fault", [Fault(cut=True), Fault(status=500, reason="No", message="dial tcp: refused")]
+)
+async def test_a_node_that_fails_is_asked_again_after_a_while(
+    api: Api, kubelets: Kubelets, monkeypatch: pytest.MonkeyPatch, fault: Fault
 ) -> None:
     monkeypatch.setattr(podlogs, "RETRY_SECONDS", 0.5)
-    good, kubelets.fault = kubelets.fault, Fault(cut=True)
+    good, kubelets.fault = kubelets.fault, fault
     logs = PodLogs(api)
     assert await logs.of([pod()]) == {}
     kubelets.fault, asked = good, len(kubelets.asked)
