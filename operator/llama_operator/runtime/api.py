@@ -257,7 +257,8 @@ class Api:
     ) -> str:
         """The last lines of a container's log; `previous` is the run before the last restart.
 
-        With `timestamps` each line begins with its time (RFC 3339) and a space. Without `tail_lines` the first `limit_bytes` of it, or of what came in `since_seconds`.
+        With `timestamps` each line begins with its time (RFC 3339) and a space. Without
+        `tail_lines` the first `limit_bytes` of it, or of what came in `since_seconds`.
         """
         query = {"limitBytes": str(limit_bytes)}
         if since_seconds is not None:
