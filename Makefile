@@ -10,7 +10,8 @@ PY := $(BIN)/python
 STATE ?= .demo/cluster
 GPUS ?= 8
 PYTEST_ARGS ?=
-export PYTHONDONTWRITEBYTECODE := 1
+# Our programs are started some hundred times by the tests.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help
 help:  ## List the targets
@@ -168,3 +169,4 @@ bench-scale-from-zero: prepare  ## 100 requests to no replica: each answered onc
 .PHONY: clean
 clean: cluster-down  ## Remove the virtual environment and local state (the cache stays)
 	@rm -rf $(VENV) $(DOCS) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find operator cli tests -name __pycache__ -prune -exec rm -rf {} +

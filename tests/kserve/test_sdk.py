@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,37 +23,57 @@ pytestmark = pytest.mark.timeout(300)
 Object = dict[str, Any]
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests/snapshot/golden"
-# Each object becomes the SDK's model of it, and what that shows of it, or why it cannot.
+# Each object becomes the SDK's model of it, and what that shows of it, or why it cannot. One process
+# for all: to import the SDK takes seconds.
 PROGRAM = """
 import json, sys, kserve
 from llama_operator.api.errors import LlamaError
 from llama_operator.kserve_models import inference_service
-for obj in json.load(sys.stdin):
+for line in sys.stdin:
     try:
-        made = inference_service(obj)
+        made = inference_service(json.loads(line))
         assert type(made) is kserve.V1beta1InferenceService
         box = made.spec.predictor.containers[0]
         print(json.dumps({"box": box.name, "replicas": made.spec.predictor.min_replicas,
                           "canary": made.spec.predictor.canary_traffic_percent,
-                          "kind": made.kind}))
+                          "kind": made.kind}), flush=True)
     except LlamaError as error:
-        print(json.dumps({"refused": str(error)}))
+        print(json.dumps({"refused": str(error)}), flush=True)
 """
 
 
-def read(objects: list[Object]) -> list[Object]:
-    """What the SDK makes of each."""
-    done = subprocess.run(
+class Models:
+    """What the SDK makes of objects."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def read(self, objects: list[Object]) -> list[Object]:
+        return [self._one(obj) for obj in objects]
+
+    def _one(self, obj: Object) -> Object:
+        told, answers = self._process.stdin, self._process.stdout
+        assert told is not None
+        assert answers is not None
+        print(json.dumps(obj), file=told, flush=True)
+        line = answers.readline()
+        assert line, "the SDK's process has ended; what it wrote stands above"
+        found: Object = json.loads(line)
+        return found
+
+
+@pytest.fixture(scope="module")
+def models() -> Iterator[Models]:
+    with subprocess.Popen(
         [str(sdk.install() / "bin/python"), "-c", PROGRAM],
-        input=json.dumps(objects),
-        env={"PYTHONPATH": str(ROOT / "operator"), "PYTHONDONTWRITEBYTECODE": "1"},
-        capture_output=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={"PYTHONPATH": str(ROOT / "operator")},
         text=True,
-        check=False,
-        timeout=200,
-    )
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    ) as process:
+        yield Models(process)
+        process.communicate(timeout=20)
+    assert process.returncode == 0
 
 
 def services(objects: list[Object]) -> list[Object]:
@@ -64,17 +85,17 @@ def rendered(how: Replacing, **spec: Any) -> Object:
     return found
 
 
-def test_golden_manifests_fit_the_models() -> None:
+def test_golden_manifests_fit_the_models(models: Models) -> None:
     texts = [path.read_text() for path in sorted(GOLDEN.glob("*.yaml"))]
     found = services([obj for text in texts for obj in yaml.safe_load_all(text)])
     assert found, "no example has backend kserve"
-    (said,) = read(found)
+    (said,) = models.read(found)
     assert said == {
         "box": "kserve-container", "replicas": 2, "canary": 10, "kind": "InferenceService"
     }  # fmt: skip
 
 
-def test_every_field_that_we_may_set_is_one_of_the_models() -> None:
+def test_every_field_that_we_may_set_is_one_of_the_models(models: Models) -> None:
     full = {
         "replicas": 3,
         "rollout": {"canaryPercent": 30},
@@ -98,7 +119,7 @@ def test_every_field_that_we_may_set_is_one_of_the_models() -> None:
             "queueName": "gpus",
         },
     }
-    said = read([rendered(Replacing(1, 0, "{}"), **full), rendered(Replacing(), replicas=0)])
+    said = models.read([rendered(Replacing(1, 0, "{}"), **full), rendered(Replacing(), replicas=0)])
     assert [each.get("refused") for each in said] == [None, None]
     assert [each["replicas"] for each in said] == [3, 0]
 
@@ -113,9 +134,9 @@ UNFIT: list[tuple[Object, str]] = [
 ]
 
 
-def test_a_field_that_the_sdk_does_not_know_is_named() -> None:
+def test_a_field_that_the_sdk_does_not_know_is_named(models: Models) -> None:
     bare = rendered(Replacing())
-    said = read([merged(bare, {"spec": {"predictor": change}}) for change, _ in UNFIT])
+    said = models.read([merged(bare, {"spec": {"predictor": change}}) for change, _ in UNFIT])
     for (_, field), told in zip(UNFIT, said, strict=True):
         assert field in told["refused"]
 
