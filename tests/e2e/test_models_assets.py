@@ -38,24 +38,35 @@ def group_of(leader: int) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def two_ranks() -> Iterator[Server]:
-    with serve(tiny(), name="tiny", tensor_parallel=2) as server:
+def one_rank() -> Iterator[Server]:
+    with serve(tiny(), name="tiny") as server:
         yield server
     assert group_of(server.process.pid) == []
 
 
-def test_two_ranks_serve_the_made_up_llama(two_ranks: Server) -> None:
-    answer = client(two_ranks).completions.create(
+def completed(server: Server) -> None:
+    answer = client(server).completions.create(
         model="tiny", prompt="Hello", max_tokens=8, temperature=0, extra_body={"ignore_eos": True}
     )
     assert answer.usage is not None
     assert answer.usage.completion_tokens == 8
-    workers = [line for line in group_of(two_ranks.process.pid) if "Worker_TP" in line]
-    assert len(workers) == 2
 
 
-def test_its_chat_template_renders(two_ranks: Server) -> None:
-    answer = client(two_ranks).chat.completions.create(
+def test_one_rank_serves_the_made_up_llama(one_rank: Server) -> None:
+    completed(one_rank)
+
+
+@pytest.mark.slow
+def test_two_ranks_serve_the_made_up_llama() -> None:
+    with serve(tiny(), name="tiny", tensor_parallel=2) as server:
+        completed(server)
+        workers = [line for line in group_of(server.process.pid) if "Worker_TP" in line]
+        assert len(workers) == 2
+    assert group_of(server.process.pid) == []
+
+
+def test_its_chat_template_renders(one_rank: Server) -> None:
+    answer = client(one_rank).chat.completions.create(
         model="tiny", messages=[{"role": "user", "content": "Hello"}], max_tokens=4
     )
     assert answer.usage is not None
@@ -63,13 +74,13 @@ def test_its_chat_template_renders(two_ranks: Server) -> None:
     assert answer.usage.prompt_tokens == 4 + len("Hello")
 
 
-def test_a_key_is_needed(two_ranks: Server) -> None:
+def test_a_key_is_needed(one_rank: Server) -> None:
     with pytest.raises(AuthenticationError):
-        client(two_ranks, key="wrong").models.list()
+        client(one_rank, key="wrong").models.list()
 
 
-def test_the_routes_that_tests_of_the_guard_know_are_vllms(two_ranks: Server) -> None:
-    with urllib.request.urlopen(f"http://127.0.0.1:{two_ranks.port}/openapi.json") as answer:
+def test_the_routes_that_tests_of_the_guard_know_are_vllms(one_rank: Server) -> None:
+    with urllib.request.urlopen(f"http://127.0.0.1:{one_rank.port}/openapi.json") as answer:
         paths = json.load(answer)["paths"]
     served = {(method.upper(), path) for path, methods in paths.items() for method in methods}
     assert len(served) > 20
@@ -81,6 +92,7 @@ def test_they_are_all_that_vllm_can_have() -> None:
     assert routes.actual() == routes.FILE.read_text(), "python -m tests.support.vllm_cpu.routes"
 
 
+@pytest.mark.slow
 def test_heads_that_do_not_divide_end_the_start_with_vllms_own_words() -> None:
     refused = serve(tiny(), name="tiny", tensor_parallel=3)
     with pytest.raises(ServerError, match=r"attention heads \(4\) must be divisible"), refused:

@@ -13,6 +13,7 @@ from tests.support import gateway, kserve, lws
 from tests.support.cluster import Cluster
 from tests.support.cluster.errors import ClusterError
 
+pytestmark = pytest.mark.cluster
 Object = dict[str, Any]
 EXAMPLES = Path(__file__).parents[2] / "examples"
 STRICT = ("apply", "--dry-run=server", "--validate=strict", "-f")
