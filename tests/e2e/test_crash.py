@@ -64,13 +64,13 @@ def test_a_loader_that_the_image_lacks_is_named_in_degraded(stack: Stack, mended
     cluster.kubectl("apply", "-f", "-", input=json.dumps(manifest("--load-format=tensorizer")))
     try:
         wait_for(lambda: _crashed(stack), CRASH_SECONDS, "vLLM to end", every=0.5)
+        _told_from_the_next_run(stack)
         found = wait_for(lambda: _degraded(stack), VERDICT_SECONDS, stack.log(OPERATOR)[-2000:])
         assert found["reason"] == "LoadFormatUnavailable"
         assert "The image has no tensorizer." in found["message"]
         assert "Remove --load-format from spec.engine.args" in found["message"]
         ready = stack.condition("llama", NAME, "Ready", NAMESPACE)
         assert (ready["status"], ready["reason"]) == ("False", found["reason"])
-        _told_from_the_next_run(stack)
         if mended:
             _heals(stack)
         else:
