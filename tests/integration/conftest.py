@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import pytest
 from tests.integration.rawapi import RawApi
 from tests.support.cluster import Cluster
 
 from llama_operator.api import crd
+
+# Where tests fetch and convert in processes of their own.
+OF_WEIGHTS = tuple(Path(__file__).parent / name for name in ("weights", "convert"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: Iterable[pytest.Item]) -> None:
+    """Mark what waits for such processes most of the time."""
+    for item in items:
+        if item.path.parent in OF_WEIGHTS:
+            item.add_marker("weights")
 
 
 @pytest.fixture(scope="session")

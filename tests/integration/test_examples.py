@@ -28,9 +28,11 @@ def defined(api_cluster: Cluster) -> Iterator[Cluster]:
     lws.define(api_cluster)
     kserve.define(api_cluster)
     kserve.define_llm(api_cluster)
-    with gateway.defined(api_cluster, gateway.ROUTES, gateway.POOLS):
-        yield api_cluster
-    api_cluster.kubectl("delete", "crd", lws.NAME, kserve.NAME, kserve.LLM)
+    gateway.define(api_cluster, gateway.ROUTES, gateway.POOLS)
+    yield api_cluster
+    names = (lws.NAME, kserve.NAME, kserve.LLM, gateway.ROUTES, gateway.POOLS)
+    # Nobody else makes objects of them there, so their going is not waited for.
+    api_cluster.kubectl("delete", "crd", "--wait=false", *names)
 
 
 @pytest.mark.parametrize("path", EVERY, ids=lambda path: path.stem)

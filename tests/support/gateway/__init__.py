@@ -7,8 +7,6 @@ cached by version, as Go does it, and must have the digest that is written here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
@@ -59,16 +57,6 @@ def define(cluster: Cluster, *names: str) -> None:
 def remove(cluster: Cluster, *names: str) -> None:
     """Take definitions away, and with them all their objects."""
     cluster.kubectl("delete", "crd", *names)
-
-
-@contextmanager
-def defined(cluster: Cluster, *names: str) -> Iterator[None]:
-    """There for a while, in a cluster that others use as well."""
-    define(cluster, *names)
-    try:
-        yield
-    finally:
-        remove(cluster, *names)
 
 
 def versions(name: str) -> tuple[str, ...]:
