@@ -19,6 +19,9 @@ _STAMP = re.compile(
     r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d))(?: |$)", re.MULTILINE
 )
 
+# What a kubelet says, with status 200, of a container that is gone.
+_REMOVED = "unable to retrieve container logs for "
+
 
 class _Fit(IntEnum):
     NO = 0
@@ -44,14 +47,22 @@ def of_run(texts: Iterable[str], how: Mapping[str, Any]) -> str:
 
 def _fit(text: str, how: Mapping[str, Any]) -> _Fit:
     """By the first line: the last ones may be written down some time after the run has ended."""
-    stamp = _STAMP.search(text)
-    started, finished = how.get("startedAt"), how.get("finishedAt")
-    if not text.strip():
+    if not text.strip() or text.startswith(_REMOVED):
         return _Fit.NO
-    if stamp is None or not started or not finished:
+    stamp = _STAMP.match(text)
+    first = _time(stamp[1]) if stamp else None
+    started, ended = _time(how.get("startedAt")), _time(how.get("finishedAt"))
+    if first is None or started is None or ended is None:
         return _Fit.PERHAPS
-    first, end = datetime.fromisoformat(stamp[1]), datetime.fromisoformat(finished)
-    if not datetime.fromisoformat(started) <= first < end + _UNIT:
+    if not started <= first < ended + _UNIT:
         return _Fit.NO
     # Within its last second the next run may have begun as well.
-    return _Fit.YES if first < end else _Fit.PERHAPS
+    return _Fit.YES if first < ended else _Fit.PERHAPS
+
+
+def _time(text: str | None) -> datetime | None:
+    """None for what is no time: a node that gives none with its lines may have any there."""
+    try:
+        return datetime.fromisoformat(text or "")
+    except ValueError:
+        return None

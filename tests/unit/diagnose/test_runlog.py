@@ -67,7 +67,13 @@ def test_in_the_second_of_its_end_the_present_one_is_taken_unless_the_one_before
 
 
 @pytest.mark.parametrize(
-    "text", ["", " \n", stamped(STARTED + timedelta(seconds=99), "of the next run")]
+    "text",
+    [
+        "",
+        " \n",
+        stamped(STARTED + timedelta(seconds=99), "of the next run"),
+        "unable to retrieve container logs for containerd://0123",
+    ],
 )
 def test_nothing_is_no_log(text: str) -> None:
     assert runlog.of_run([text], how(STARTED, STARTED + timedelta(seconds=9))) == ""
@@ -88,3 +94,10 @@ def test_only_the_times_of_lines_go() -> None:
         runlog.of_run(["\n".join(lines)], state)
         == "\n  at 2026-11-28T10:00:00Z it fell\na torn one"
     )
+
+
+@given(text=st.text() | st.from_regex(r"\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ .*", fullmatch=True))
+def test_whatever_a_log_has_nothing_is_raised(text: str) -> None:
+    state = how(STARTED, STARTED + timedelta(seconds=9))
+    assert all(line in text for line in runlog.of_run([text], state).splitlines())
+    assert runlog.surely(text, state) in (True, False)
