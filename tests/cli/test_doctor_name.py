@@ -97,6 +97,42 @@ def test_a_canary_is_judged_beside_servers_that_answer(llamactl: Run, api: Fake)
     assert found["fix"] == {"spec": {"sizing": {"maxModelLen": 1920}}}
 
 
+def between_runs() -> Object:
+    """As it was when the run had ended, and the next one had not begun."""
+    found = crashed()
+    (box,) = found["status"]["containerStatuses"]
+    ended = box.pop("lastState")["terminated"]
+    times = {"startedAt": "2026-11-28T10:00:00Z", "finishedAt": "2026-11-28T10:01:00Z"}
+    box["state"] = {"terminated": {**ended, **times}}
+    return found
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_log_of_the_next_run_is_not_taken_for_that_of_the_one_that_ended(
+    llamactl: Run, api: Fake, kept: bool
+) -> None:
+    before = "".join(f"2026-11-28T10:00:59Z {line}\n" for line in LOG.splitlines())
+    gone = 400, status(400, "BadRequest", "previous terminated container not found")
+
+    def rule(fake: Fake, _method: str, path: str, _body: object) -> Answer | None:
+        if not path.endswith("/log"):
+            return None
+        if "previous=true" not in fake.asked[-1][1]:
+            return 200, "2026-11-28T10:01:05Z INFO it starts"
+        return (200, before) if kept else gone
+
+    api.put(MINE, failing())
+    api.put(f"{PODS}/my-llama-0", between_runs())
+    api.rules.append(rule)
+    code, found = verdict(llamactl)
+    assert (code, found["unread"]) == (1, [])
+    if kept:
+        assert found["cause"] == "InsufficientMemoryForContext"
+        assert found["evidence"] in LOG
+    else:
+        assert found["explanation"] == "said by the operator"
+
+
 def test_the_log_that_is_read_is_the_end_of_the_run_before(llamactl: Run, api: Fake) -> None:
     asked: list[str] = []
     api.put(MINE, failing())
