@@ -121,16 +121,16 @@ def test_the_log_of_the_next_run_is_not_taken_for_that_of_the_one_that_ended(
             return 200, "2026-11-28T10:01:05Z INFO it starts"
         return (200, before) if kept else gone
 
-    api.put(MINE, failing())
+    told = condition("Degraded", "True", "CrashLooping", "said by the operator")
+    api.put(MINE, deployment(conditions=[told], status={"observedGeneration": 1, "plan": PLAN}))
     api.put(f"{PODS}/my-llama-0", between_runs())
     api.rules.append(rule)
     code, found = verdict(llamactl)
     assert (code, found["unread"]) == (1, [])
-    if kept:
-        assert found["cause"] == "InsufficientMemoryForContext"
-        assert found["evidence"] in LOG
-    else:
-        assert found["explanation"] == "said by the operator"
+    wanted = operator.worst([crashed()], {"uid-my-llama-0": LOG if kept else ""})
+    assert wanted is not None
+    said = {each["object"]: (each["cause"], each["explanation"]) for each in found["findings"]}
+    assert said["Pod my-llama-0"] == (wanted.reason, wanted.message)
 
 
 def test_the_log_that_is_read_is_the_end_of_the_run_before(llamactl: Run, api: Fake) -> None:
