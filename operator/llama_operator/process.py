@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import yaml
 
-from llama_operator import __version__, guard, sources, warmup
+from llama_operator import __version__
 from llama_operator.catalog import catalog
 from llama_operator.config import Config
 from llama_operator.reconcile.caches import Caches
@@ -35,8 +35,6 @@ from llama_operator.telemetry.metrics import Metrics
 
 LEASE = "llama-operator"
 CONTROLLER = "llamactl.dev/llama-operator"
-# What templates carry where nothing else is asked for.
-PROGRAMS = (guard.FILE, warmup.FILE)
 
 
 async def serve(config: Config) -> None:
@@ -47,8 +45,6 @@ async def serve(config: Config) -> None:
     configuration = await load_configuration(config.kubeconfig or None, config.context or None)
     api = Api(configuration, hooks=metrics.api)
     manager = build(config, api, metrics)
-    for program in PROGRAMS:
-        sources.carried(program)  # the first deployment need not wait for it
     health = HealthServer(
         {"caches": lambda: manager.ready},
         metrics.render,

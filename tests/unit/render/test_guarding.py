@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.support.builders import serving
 
-from llama_operator import guard, process, sources, warmup
+from llama_operator import guard, sources, warmup
 from llama_operator.api import labels
 from llama_operator.api.reserved import reserved_args, reserved_env
 from llama_operator.render import pod
@@ -47,11 +47,6 @@ def test_the_source_is_mounted_where_python_looks_for_it() -> None:
         "name": "guard", "mountPath": env()["PYTHONPATH"], "readOnly": True,
     }  # fmt: skip
     assert "--middleware=llama_guard.Guard" in engine()["args"]
-
-
-def test_what_templates_carry_is_cut_down_before_a_deployment_asks() -> None:
-    carried = {*template()["metadata"]["annotations"].values()}
-    assert carried == {sources.carried(file) for file in process.PROGRAMS}
 
 
 def test_the_keys_are_a_volume_and_never_a_value() -> None:
