@@ -10,7 +10,7 @@ PY := $(BIN)/python
 STATE ?= .demo/cluster
 GPUS ?= 8
 PYTEST_ARGS ?=
-# Our programs are started some hundred times by the tests.
+# Bytecode is kept: tests start our programs some hundred times.
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help

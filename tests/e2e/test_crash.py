@@ -99,13 +99,12 @@ def _told_from_the_next_run(stack: Stack) -> None:
 
 
 def _runs_again(stack: Stack) -> Object | None:
-    pods = stack.list("pods", NAMESPACE, "-l", OF_NAME)
-    return next((pod for pod in pods if "running" in _state(pod) and _restarts(stack) == 1), None)
-
-
-def _state(pod: Object) -> Object:
-    statuses = pod["status"].get("containerStatuses") or [{}]
-    return dict(statuses[0].get("state", {}))
+    """The pod, while its second run is on."""
+    for pod in stack.list("pods", NAMESPACE, "-l", OF_NAME):
+        for each in pod["status"].get("containerStatuses", ()):
+            if "running" in each["state"] and each["restartCount"] == 1:
+                return pod
+    return None
 
 
 async def _logs(stack: Stack, pod: Object) -> dict[str, str]:
