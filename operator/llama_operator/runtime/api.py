@@ -260,17 +260,12 @@ class Api:
         With `timestamps` each line begins with its time (RFC 3339) and a space. Without
         `tail_lines` the first `limit_bytes` of it, or of what came in `since_seconds`.
         """
-        query = {"limitBytes": str(limit_bytes)}
-        if since_seconds is not None:
-            query["sinceSeconds"] = str(since_seconds)
-        if tail_lines is not None:
-            query["tailLines"] = str(tail_lines)
+        bounds = {"limitBytes": limit_bytes, "sinceSeconds": since_seconds, "tailLines": tail_lines}
+        query = {name: str(bound) for name, bound in bounds.items() if bound is not None}
         if container:
             query["container"] = container
-        if previous:
-            query["previous"] = "true"
-        if timestamps:
-            query["timestamps"] = "true"
+        flags = {"previous": previous, "timestamps": timestamps}
+        query |= {name: "true" for name, asked in flags.items() if asked}
         path = PODS.path(namespace, pod, "log")
         call = Call("GET", path, ("get_log", PODS.plural), query, accept="*/*")
         return (await self.transport.request(call)).decode("utf-8", "replace")
